@@ -1,0 +1,75 @@
+"""Cameras: the port, and one file for each kind beside it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from appliance.config import Line
+from engines.errors import UserError
+from engines.geometry import Pixels
+
+
+class CameraError(UserError):
+    """The camera is absent, taken, refuses a setting, or was lost."""
+
+
+class EndOfFrames(Exception):  # noqa: N818 - the end of a recording is no error
+    """A replay has played its last frame."""
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Frame:
+    """What one trigger brought: a picture, or the reason why there is none.
+
+    ``image`` is (H, W) grey or (H, W, 3) RGB uint8, possibly in the driver's own buffer: valid until ``release`` is called.
+    """
+
+    number: int  # the camera's frame number, counted on without wrapping
+    captured_ns: int  # monotonic clock, when the picture was here
+    camera_time: int  # the camera's own clock, in its ticks; 0 where it has none
+    image: Pixels | None
+    fault: str | None = None
+    source: str | None = None  # file of a replayed frame
+    release: Callable[[], None] = field(default=_nothing)
+
+
+class Camera(Protocol):
+    """One camera of one line; used by one thread at a time, except `Frame.release`."""
+
+    simulated: bool  # the pictures are not of real parts
+
+    def open(self) -> None:
+        """Connect, apply the configured features, start to grab. Raises CameraError."""
+
+    def grab(self, timeout_s: float) -> list[Frame]:
+        """The next frames, oldest first: usually one; after a gap one without image for each missing; none on timeout.
+
+        Raises CameraError when the camera was lost, EndOfFrames when a replay is over.
+        """
+
+    def stop(self) -> list[Frame]:
+        """Stop grabbing; returns frames that were already taken but not fetched."""
+
+    def close(self) -> None:
+        """Let the camera go; safe to call twice and before `open`."""
+
+
+_CAMERAS = {  # kind in the line file: module with `connect(line, frame_size) -> Camera`
+    "pylon": "appliance.capture.pylon_camera",
+    "replay": "appliance.capture.replay",
+}
+
+
+def make_camera(line: Line, frame_size: tuple[int, int]) -> Camera:
+    """The line's camera, not opened yet; ``frame_size`` is the recipe's (width, height)."""
+    kind = str(line.config.camera.__struct_config__.tag)
+    # Imported here: a line loads only its own camera's library.
+    camera: Camera = importlib.import_module(_CAMERAS[kind]).connect(line, frame_size)
+    return camera

@@ -1,0 +1,212 @@
+"""Basler cameras through pylon: GigE, USB, and pylon's own emulation (`PYLON_CAMEMU`)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from pypylon import genicam, pylon
+
+from appliance.capture import CameraError, Frame
+from appliance.capture.counter import FrameCounter
+from appliance.config import FeatureValue, Line, PylonConfig
+from engines.geometry import Pixels
+
+EMULATION_CLASS, GIGE_CLASS = "BaslerCamEmu", "BaslerGigE"
+GIGE_COUNTER_SPAN = 65_535  # GigE Vision block ids: 16 bits, 0 is not used
+CHANNELS = {pylon.PixelType_Mono8: 1, pylon.PixelType_RGB8packed: 3}  # taken as they are; all others are converted once
+
+
+class PylonCamera:
+    """One Basler camera. A picture stays in the driver's buffer until its frame is released: nothing is copied."""
+
+    def __init__(self, config: PylonConfig, line_file: str) -> None:
+        self._config, self._line_file = config, line_file
+        self._camera: Any = None
+        self._counter = FrameCounter(None)
+        self._converter = pylon.ImageFormatConverter()
+        self._next_trigger = 0.0
+        self.simulated = False
+
+    def open(self) -> None:
+        """See `Camera.open`."""
+        try:
+            device = self._find()
+            self.simulated = device.GetDeviceClass() == EMULATION_CLASS
+            self._camera = pylon.InstantCamera(pylon.TlFactory.GetInstance().CreateDevice(device))
+            self._camera.Open()
+            self._apply_features()
+            self._camera.MaxNumBuffer.Value = self._config.buffers
+            self._counter.restart(GIGE_COUNTER_SPAN if device.GetDeviceClass() == GIGE_CLASS else None)
+            self._start()
+        except genicam.GenericException as error:
+            self.close()
+            raise CameraError(
+                f"{self._line_file}: camera {self._identity()}: cannot be opened ({_first_line(error)}); "
+                "close whatever else uses it (pylon Viewer?) and check its cable and address"
+            ) from error
+        except CameraError:
+            self.close()
+            raise
+
+    def grab(self, timeout_s: float) -> list[Frame]:
+        """See `Camera.grab`. With software trigger, this is what triggers, at the configured rate."""
+        try:
+            if self._config.trigger == "software":
+                return self._grab_triggered(timeout_s)
+            result = self._camera.RetrieveResult(int(timeout_s * 1000), pylon.TimeoutHandling_Return)
+            if self._camera.IsCameraDeviceRemoved():
+                raise CameraError(f"camera {self._identity()}: lost; check its cable and power")
+            return self._frames(result)
+        except genicam.GenericException as error:
+            raise CameraError(f"camera {self._identity()}: lost ({_first_line(error)}); check its cable and power") from error
+
+    def stop(self) -> list[Frame]:
+        """See `Camera.stop`."""
+        if self._camera is None:
+            return []
+        frames: list[Frame] = []
+        try:
+            while self._camera.NumReadyBuffers.Value:
+                frames += self._frames(self._camera.RetrieveResult(0, pylon.TimeoutHandling_Return))
+            self._camera.StopGrabbing()
+        except genicam.GenericException as error:
+            raise CameraError(f"camera {self._identity()}: lost while stopping ({_first_line(error)})") from error
+        return frames
+
+    def close(self) -> None:
+        """See `Camera.close`."""
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.DetachDevice() if camera.IsCameraDeviceRemoved() else camera.Close()
+
+    # Opening
+
+    def _find(self) -> Any:
+        """The configured camera's device info; CameraError lists what is there instead."""
+        found = list(pylon.TlFactory.GetInstance().EnumerateDevices())
+        config = self._config
+        matching = [
+            device
+            for device in found
+            if (config.serial is None or device.GetSerialNumber() == config.serial)
+            and (config.ip is None or (device.IsIpAddressAvailable() and device.GetIpAddress() == config.ip))
+            and (config.name is None or device.GetUserDefinedName() == config.name)
+        ]
+        if len(matching) == 1:
+            return matching[0]
+        there = ", ".join(f"{device.GetModelName()} serial {device.GetSerialNumber()}" for device in found) or "none"
+        if not matching:
+            raise CameraError(
+                f"{self._line_file}: camera {self._identity()}: not found (cameras here: {there}); check power, cable and "
+                "network, or correct camera.serial, camera.ip or camera.name"
+            )
+        raise CameraError(f"{self._line_file}: camera: more than one fits (cameras here: {there}); set camera.serial")
+
+    def _apply_features(self) -> None:
+        # pylon's own default turns the trigger off at each open; ours comes after it, the user's features last.
+        trigger: dict[str, FeatureValue] = {"TriggerSelector": "FrameStart"}
+        if self._config.trigger == "free":
+            trigger |= {"TriggerMode": "Off"}
+        else:
+            source = "Software" if self._config.trigger == "software" else self._config.trigger_source
+            trigger |= {"TriggerMode": "On", "TriggerSource": source}
+        for name, value in (trigger | self._config.features).items():
+            self._set_feature(name, value)
+        mono = str(self._camera.PixelFormat.Value).startswith("Mono")
+        self._converter.OutputPixelFormat = pylon.PixelType_Mono8 if mono else pylon.PixelType_RGB8packed
+
+    def _set_feature(self, name: str, value: FeatureValue) -> None:
+        node = self._camera.GetNodeMap().GetNode(name)
+        where = f"{self._line_file}: camera.features.{name}"
+        if not genicam.IsImplemented(node):
+            raise CameraError(f"{where}: this camera has no such feature; remove it or correct its spelling")
+        if isinstance(node, genicam.ICommand):
+            node.Execute()
+            return
+        if not genicam.IsWritable(node):
+            raise CameraError(f"{where}: cannot be set as the camera stands now; move it behind the feature that it depends on")
+        try:
+            node.FromString(str(value).lower() if isinstance(value, bool) else str(value))
+        except genicam.GenericException as error:
+            raise CameraError(f"{where}: the camera refuses {value!r} ({_first_line(error)}); correct the value") from error
+
+    def _start(self) -> None:
+        self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
+        self._next_trigger = time.monotonic()
+
+    def _identity(self) -> str:
+        config = self._config
+        return next(
+            (
+                f"{kind} {value}"
+                for kind, value in (("serial", config.serial), ("ip", config.ip), ("name", config.name))
+                if value
+            ),
+            "(any)",
+        )
+
+    # Grabbing
+
+    def _grab_triggered(self, timeout_s: float) -> list[Frame]:
+        wait = self._next_trigger - time.monotonic()
+        if wait > timeout_s:
+            time.sleep(timeout_s)
+            return []
+        if wait > 0:
+            time.sleep(wait)
+        self._next_trigger = max(self._next_trigger + 1 / self._config.rate, time.monotonic())
+        limit = self._config.timeout_ms
+        if self._camera.WaitForFrameTriggerReady(limit, pylon.TimeoutHandling_Return):
+            self._camera.ExecuteSoftwareTrigger()
+            frames = self._frames(self._camera.RetrieveResult(limit, pylon.TimeoutHandling_Return))
+            if frames:
+                return frames
+        if self._camera.IsCameraDeviceRemoved():
+            raise CameraError(f"camera {self._identity()}: lost; check its cable and power")
+        # A picture that comes after all must not be taken for the next part's: grab anew, which empties the queue.
+        self._camera.StopGrabbing()
+        self._start()
+        return [self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger")]
+
+    def _frames(self, result: Any) -> list[Frame]:
+        """The frame in a grab result, after one without picture for each number that the counter skipped."""
+        if not result.IsValid():
+            return []
+        missing = self._counter.advance(result.BlockID)
+        if missing is None:
+            result.Release()
+            return []
+        number = self._counter.number
+        frames = [self._missing(number - missing + i, "the frame counter skipped it") for i in range(missing)]
+        if not result.GrabSucceeded():
+            fault = f"failed buffer: {result.GetErrorDescription() or hex(result.GetErrorCode())}"
+            result.Release()
+            return [*frames, self._missing(number, fault)]
+        captured, camera_time = time.monotonic_ns(), result.TimeStamp
+        return [*frames, Frame(number, captured, camera_time, self._picture(result), None, None, result.Release)]
+
+    def _picture(self, result: Any) -> Pixels:
+        height, width = result.Height, result.Width
+        channels = CHANNELS.get(result.PixelType)
+        if channels is None or result.PaddingX:
+            return np.asarray(self._converter.Convert(result).GetArray(), np.uint8)
+        flat = np.frombuffer(result.GetImageMemoryView(), np.uint8, count=height * width * channels)
+        return flat.reshape((height, width) if channels == 1 else (height, width, channels))
+
+    @staticmethod
+    def _missing(number: int, fault: str) -> Frame:
+        return Frame(number, time.monotonic_ns(), 0, None, fault)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split(" : ")[0].splitlines()[0]
+
+
+def connect(line: Line, frame_size: tuple[int, int]) -> PylonCamera:
+    """The Basler camera of a line; its frame size is set by its features."""
+    config = line.config.camera
+    if not isinstance(config, PylonConfig):
+        raise TypeError(f"not a pylon camera: {config}")
+    return PylonCamera(config, str(line.file))

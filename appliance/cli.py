@@ -1,0 +1,194 @@
+"""The command `inspect`: run a line, watch it, bridge it to its PLC, and find out what is wrong with it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from engines.console import new_app, run_app
+
+if TYPE_CHECKING:
+    from appliance.running import RunningLine
+
+app = new_app("Inspect a line's parts: camera to verdict to PLC.")
+console = Console()
+
+LineName = Annotated[str, typer.Option("--line", help="Name of the line: its file is <line>.toml.")]
+ConfigDir = Annotated[
+    Path | None, typer.Option(help="Folder of the line files; default: $INSPECT_CONFIG_DIR, ./lines, /etc/inspect/lines.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, also on a terminal.")]
+
+
+@app.command(epilog="Example:  inspect run --line 3 --parts 100")
+def run(
+    line: LineName,
+    parts: Annotated[int | None, typer.Option(min=1, help="Stop after so many parts; default: run until told to stop.")] = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Inspect a line's parts until stopped (Ctrl-C or SIGTERM): every trigger gets one verdict."""
+    from appliance.config import load_line
+    from appliance.running import RunningLine
+
+    loaded = load_line(line, config_dir)
+    with _stop_event() as stop:
+        running = RunningLine(loaded, parts)
+        try:
+            running.start()
+            if as_json or not sys.stdout.isatty():
+                _log_events(running, stop)
+            else:
+                _show_live(line, running, stop)
+        finally:
+            running.close()
+
+
+@app.command(epilog="Example:  inspect watch --line 3 --rejects")
+def watch(
+    line: LineName,
+    rejects: Annotated[bool, typer.Option("--rejects", help="Only rejects and alarms.")] = False,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+    client: Annotated[str, typer.Option(help="Whose key to use, where the line uses keys.")] = "watch",
+) -> None:
+    """Print a line's verdicts as they come."""
+    from appliance.config import load_line
+    from appliance.console_log import EventLog
+    from appliance.messages import Alarm, Verdict
+    from appliance.subscriber import Subscriber
+
+    log = EventLog(console, as_json)
+    with _stop_event() as stop:
+        subscriber = Subscriber(load_line(line, config_dir), client, rejects_only=rejects)
+        try:
+            while not stop.is_set():
+                message = subscriber.receive(0.2)
+                if isinstance(message, Verdict):
+                    log.verdict(message)
+                elif isinstance(message, Alarm):
+                    log.say(message.severity, message.text)
+        finally:
+            subscriber.close()
+
+
+@app.command(epilog="Example:  inspect plc --line 3")
+def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -> None:
+    """Carry a line's verdicts to its PLC until stopped; the README has the register map."""
+    from appliance.config import load_line, need_plc
+    from appliance.console_log import EventLog
+    from appliance.plc import make_plc
+    from appliance.plc.bridge import Bridge
+    from appliance.subscriber import Subscriber
+
+    loaded = load_line(line, config_dir)
+    port = make_plc(need_plc(loaded))
+    log = EventLog(console, as_json or not sys.stdout.isatty())
+    with _stop_event() as stop:
+        subscriber = Subscriber(loaded, "plc", catch_up=True)
+        try:
+            Bridge(subscriber, port, log.say).run(stop)
+        finally:
+            subscriber.close()
+
+
+@app.command(epilog="Example:  inspect doctor --line 3")
+def doctor(line: LineName, config_dir: ConfigDir = None) -> None:
+    """Check all that a line needs, and say what to mend; exit status 1 when something failed."""
+    from appliance.config import load_line
+    from appliance.doctor import examine
+
+    table = Table("check", "", "what was found", title=f"line {line}", title_justify="left")
+    colours = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+    failed = False
+    for finding in examine(load_line(line, config_dir)):
+        table.add_row(finding.check, f"[{colours[finding.outcome]}]{finding.outcome}[/]", finding.text.replace("[", "\\["))
+        failed = failed or finding.outcome == "failed"
+    console.print(table)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example:  inspect schema > messages.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of every message."""
+    import msgspec
+
+    from appliance.messages import MESSAGES
+
+    roots, components = msgspec.json.schema_components(MESSAGES, ref_template="#/$defs/{name}")
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", "anyOf": roots, "$defs": components}
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+
+
+@app.command(epilog="Example:  inspect keys lines/keys --client plc --client watch")
+def keys(
+    folder: Annotated[Path, typer.Argument(help="Folder for the keys; name it in the line's file as publish.keys.")],
+    client: Annotated[list[str] | None, typer.Option(help="Name of a client to let in; may be given more than once.")] = None,
+) -> None:
+    """Make the keys that a line needs when it publishes beyond this box; existing keys are kept."""
+    from appliance.curve import make_keys
+
+    for file in make_keys(folder, client or ["plc", "watch"]):
+        console.print(f"made {file} and {file}_secret", soft_wrap=True)
+
+
+@contextmanager
+def _stop_event() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set, in place of their usual effect."""
+    stop = threading.Event()
+    before = [(number, signal.signal(number, lambda *_: stop.set())) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield stop
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _log_events(running: RunningLine, stop: threading.Event) -> None:
+    from appliance.console_log import EventLog
+    from appliance.messages import Verdict
+
+    log = EventLog(console, as_json=True)
+    log.say("info", "the line runs", {"recipe": running.recipe_name, "engine": running.engine_target})
+    while True:
+        last_round = not running.running
+        while running.events:
+            event = running.events.popleft()
+            log.verdict(event) if isinstance(event, Verdict) else log.say(event.severity, event.text)
+        if last_round:
+            break
+        if stop.wait(0.05):
+            running.stop()
+            stop.clear()
+    passed, rejected = running.counts
+    log.say("info", "the line has stopped", {"passed": passed, "rejected": rejected})
+
+
+def _show_live(name: str, running: RunningLine, stop: threading.Event) -> None:
+    from rich.live import Live
+
+    from appliance.live_view import LiveView
+
+    view = LiveView(name, running)
+    with Live(view, console=console, refresh_per_second=5):
+        while running.running or running.events:
+            while running.events:
+                view.take(running.events.popleft())
+            if stop.wait(0.05):
+                running.stop()
+                stop.clear()
+
+
+def main() -> None:
+    """Entry point."""
+    run_app(app)

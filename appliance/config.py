@@ -1,0 +1,141 @@
+"""The line file, `<line>.toml`, as typed, frozen structs: bounds, units and meaning stand here and nowhere else.
+
+Paths in a line file are relative to the folder that holds it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from engines.errors import ConfigError
+from engines.lines import LineRecipe, decode_toml, line_file
+
+Rate = Annotated[float, Meta(ge=0, le=10_000, description="parts a second; 0: as fast as they are taken")]
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^:/]+:\d{1,5}|ipc://.+)$", description="tcp://ADDRESS:PORT or ipc://FILE")]
+FeatureValue = bool | int | float | str
+
+
+class PylonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="pylon", tag_field="kind", kw_only=True):
+    """A Basler camera, GigE or USB; identified by at most one of serial, ip and name, else the only one there is."""
+
+    serial: str | None = None
+    ip: str | None = None
+    name: Annotated[str | None, Meta(description="the user-defined name stored in the camera")] = None
+    trigger: Literal["hardware", "software", "free"] = "hardware"
+    trigger_source: Annotated[str, Meta(description="camera input of the hardware trigger")] = "Line1"
+    rate: Annotated[float, Meta(gt=0, le=10_000, description="software triggers a second")] = 10.0
+    timeout_ms: Annotated[int, Meta(ge=10, le=60_000, description="from software trigger to picture")] = 1_000
+    buffers: Annotated[int, Meta(ge=4, le=256, description="pictures that the driver can hold")] = 16
+    features: Annotated[dict[str, FeatureValue], Meta(description="GenICam features, set in this order at each open")] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse two identities."""
+        if sum(identity is not None for identity in (self.serial, self.ip, self.name)) > 1:
+            raise ValueError("give only one of serial, ip and name")
+
+
+class ReplayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="replay", tag_field="kind", kw_only=True):
+    """Pictures from a folder (and its subfolders, in path order) or a video file, instead of a camera."""
+
+    source: str
+    rate: Rate = 10.0
+    loop: bool = False
+    resize: Annotated[bool, Meta(description="resize each picture to the recipe's frame; else another size is a reject")] = (
+        False
+    )
+
+
+class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What computes."""
+
+    target: str = "torch"
+    slots: Annotated[int, Meta(ge=1, le=64, description="frames in flight")] = 3
+
+
+class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a verdict is due."""
+
+    deadline_ms: Annotated[int, Meta(ge=1, le=60_000, description="from capture to verdict; later is a reject")] = 500
+
+
+class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where verdicts are published. Beyond loopback and ipc, `keys` is needed."""
+
+    verdicts: Endpoint = "tcp://127.0.0.1:5563"
+    snapshot: Endpoint = "tcp://127.0.0.1:5564"
+    keys: Annotated[str | None, Meta(description="folder of CURVE keys, made by `inspect keys`")] = None
+
+    def __post_init__(self) -> None:
+        """Refuse one address for two sockets, and an open network without keys."""
+        if self.verdicts == self.snapshot:
+            raise ValueError("verdicts and snapshot must be two addresses")
+        if self.keys is None and not all(is_local(endpoint) for endpoint in (self.verdicts, self.snapshot)):
+            raise ValueError(
+                "bound beyond loopback without keys: make some with `inspect keys`, and set publish.keys to their folder"
+            )
+
+
+class ModbusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="modbus", tag_field="kind", kw_only=True):
+    """A PLC that is a Modbus TCP server; the README has the register map."""
+
+    host: str
+    port: Port = 502
+    unit: Annotated[int, Meta(ge=0, le=255)] = 1
+    base: Annotated[int, Meta(ge=0, le=65_000, description="address of the map's first holding register")] = 0
+    timeout_ms: Annotated[int, Meta(ge=10, le=10_000, description="for one answer of the PLC")] = 500
+    acknowledge: Annotated[bool, Meta(description="wait until the PLC has taken a verdict before writing the next")] = False
+    acknowledge_ms: Annotated[int, Meta(ge=1, le=10_000, description="longest wait for it")] = 100
+
+
+class PicturesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Pictures of rejects for people: part, map and regions."""
+
+    folder: str
+    keep: Annotated[int, Meta(ge=1, le=1_000_000, description="newest pictures kept")] = 1_000
+
+
+class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One line: a camera, a recipe, a stream of verdicts."""
+
+    camera: PylonConfig | ReplayConfig
+    engine: EngineConfig = EngineConfig()
+    decision: DecisionConfig = DecisionConfig()
+    publish: PublishConfig = PublishConfig()
+    plc: ModbusConfig | None = None
+    pictures: PicturesConfig | None = None
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A line's name, where its file is, and what that says."""
+
+    name: str
+    file: Path
+    config: LineConfig
+
+    def path(self, relative: str) -> Path:
+        """A path of the line file, from the folder that holds the file."""
+        return self.file.parent / relative
+
+
+def load_line(name: str, config_dir: Path | None) -> Line:
+    """Find and read a line's file. Raises ConfigError with file and key path."""
+    file = line_file(name, config_dir)
+    return Line(name, file, decode_toml(file, LineConfig))
+
+
+def is_local(endpoint: str) -> bool:
+    """Whether only this box can reach an endpoint."""
+    host = endpoint.removeprefix("tcp://").rsplit(":", 1)[0]
+    return endpoint.startswith("ipc://") or host in ("localhost", "::1", "[::1]") or host.startswith("127.")
+
+
+def need_plc(line: Line) -> ModbusConfig:
+    """The line's PLC. Raises ConfigError when its file names none."""
+    if line.config.plc is None:
+        raise ConfigError(f"{line.file}: plc: no PLC is configured; add a [plc] table (the README has an example)")
+    return line.config.plc

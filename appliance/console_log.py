@@ -1,0 +1,60 @@
+"""What a running command tells: lines for a person on a terminal, one JSON object a line anywhere else."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+from rich.console import Console
+
+from appliance.clock import utc_now
+from appliance.messages import Verdict
+
+COLOURS = {"pass": "green", "reject": "bold red", "info": "cyan", "warning": "yellow", "error": "bold red"}
+
+
+class EventLog:
+    """Writes events to standard output; a pipe gets one JSON object an event."""
+
+    def __init__(self, console: Console, as_json: bool) -> None:
+        self._console, self._json = console, as_json
+
+    def say(self, severity: str, text: str, details: dict[str, object] | None = None) -> None:
+        """Something that happened."""
+        if self._json:
+            self._write({"time": utc_now(), "event": severity, "text": text, **(details or {})})
+        else:
+            more = "".join(f"  {key}={value}" for key, value in (details or {}).items())
+            self._console.print(
+                f"[{COLOURS.get(severity, 'white')}]{severity:<7}[/] {_plain(text)}{_plain(more)}",
+                soft_wrap=True,
+                highlight=False,
+            )
+
+    def verdict(self, verdict: Verdict) -> None:
+        """A verdict."""
+        if self._json:
+            self._write({"time": verdict.time, "event": "verdict", **msgspec.to_builtins(verdict)})
+        else:
+            self._console.print(verdict_line(verdict), soft_wrap=True, highlight=False)
+
+    def _write(self, event: dict[str, object]) -> None:
+        sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """A verdict for a person, in rich's markup."""
+    score = "-" if verdict.score is None else f"{verdict.score:.4g}"
+    limit = "-" if verdict.threshold is None else f"{verdict.threshold:.4g}"
+    where = f"  {len(verdict.regions)} region{'s' if len(verdict.regions) > 1 else ''}" if verdict.regions else ""
+    source = f"  {verdict.source}" if verdict.source else ""
+    detail = f"  {verdict.detail}" if verdict.detail else ""
+    return (
+        f"{verdict.decided[11:23]}  part {verdict.part_id:>6}  [{COLOURS[verdict.verdict]}]{verdict.verdict:<6}[/] "
+        f"{verdict.reason:<14} score {score:>9} / {limit:<9} {verdict.stages['total']:7.1f} ms{where}{_plain(source + detail)}"
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")

@@ -1,0 +1,172 @@
+"""`inspect doctor`: everything a line needs, checked one by one, each failure with its mend. Changes nothing."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import zmq
+
+from appliance.capture import make_camera
+from appliance.config import Line, PylonConfig
+from appliance.plc import PlcError, make_plc
+from engines.errors import UserError
+from engines.recipe import Recipe, load_recipe
+from engines.scores import SCORES
+from engines.targets import load_engine
+from engines.thresholds import load_thresholds
+
+RECEIVE_BUFFER = 16 * 2**20  # bytes: a few pictures of a GigE camera wait there while the box is busy
+JUMBO_MTU = 8_192  # bytes
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One check's outcome."""
+
+    check: str
+    outcome: Literal["ok", "warning", "failed"]
+    text: str
+
+
+def examine(line: Line) -> Iterator[Finding]:
+    """Check a line's parts in the order in which they depend on each other."""
+    yield Finding("config", "ok", f"{line.file} is valid")
+    recipe: Recipe | None = None
+    try:
+        recipe = load_recipe(line.path(line.config.recipe))
+        yield Finding("recipe", "ok", f"{recipe.folder}: {len(recipe.manifest.files)} files match their digests")
+    except UserError as error:
+        yield Finding("recipe", "failed", str(error))
+    if recipe is not None:
+        yield _guarded("thresholds", lambda: _thresholds(recipe))
+        yield _guarded("engine", lambda: _engine(line, recipe))
+        yield _guarded("camera", lambda: _camera(line, recipe))
+    yield _ports(line)
+    if line.config.plc is None:
+        yield Finding("plc", "warning", f"{line.file}: no [plc] table: nothing ejects rejects")
+    else:
+        yield _plc(line)
+    if isinstance(line.config.camera, PylonConfig):
+        yield _receive_buffer(Path("/proc/sys/net/core/rmem_max"))
+        yield _mtu(Path("/sys/class/net"))
+
+
+def _guarded(check: str, run: Callable[[], Finding]) -> Finding:
+    try:
+        return run()
+    except UserError as error:
+        return Finding(check, "failed", str(error))
+
+
+def _thresholds(recipe: Recipe) -> Finding:
+    thresholds = load_thresholds(recipe)
+    if thresholds is None:
+        return Finding(
+            "thresholds",
+            "failed",
+            f"none: every part would be rejected; run: calibrate thresholds --recipe {recipe.folder} --golden DIR",
+        )
+    return Finding(
+        "thresholds",
+        "ok",
+        f"version {thresholds.version} of {thresholds.created} by {thresholds.created_by}: {thresholds.promise}",
+    )
+
+
+def _engine(line: Line, recipe: Recipe) -> Finding:
+    engine = load_engine(recipe, line.config.engine.target)
+    geometry = recipe.manifest.geometry
+    tiles = np.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), np.uint8)
+    frame_map, scores = np.empty(geometry.map_shape, np.float32), np.empty(len(SCORES), np.float32)
+    engine.infer(tiles, frame_map, scores)
+    if not np.isfinite(scores).all():
+        return Finding("engine", "failed", f"{engine.target}: gives scores that are not finite; fit the recipe again")
+    return Finding("engine", "ok", f"{engine.target} runs")
+
+
+def _camera(line: Line, recipe: Recipe) -> Finding:
+    """Open the camera and, where a picture comes without an outside trigger, see that it has the recipe's size."""
+    geometry = recipe.manifest.geometry
+    camera = make_camera(line, geometry.frame)
+    camera.open()
+    try:
+        config = line.config.camera
+        if isinstance(config, PylonConfig) and config.trigger == "hardware":
+            return Finding("camera", "ok", "opens and takes its features; waits for its hardware trigger")
+        frames = camera.grab(2.0)
+        if not frames or frames[0].image is None:
+            return Finding("camera", "failed", f"gives no picture: {frames[0].fault if frames else 'none within 2 s'}")
+        height, width = frames[0].image.shape[:2]
+        for frame in frames:
+            frame.image = None
+            frame.release()
+        if (width, height) != geometry.frame:
+            return Finding(
+                "camera",
+                "failed",
+                f"its pictures are {width} x {height}, the recipe was made for {geometry.frame[0]} x {geometry.frame[1]}: "
+                "set Width and Height in camera.features, or fit a new recipe",
+            )
+        return Finding("camera", "ok", f"gives pictures of {width} x {height}{' (simulated)' if camera.simulated else ''}")
+    finally:
+        camera.stop()
+        camera.close()
+
+
+def _ports(line: Line) -> Finding:
+    publish = line.config.publish
+    with zmq.Context() as context:
+        for key, address in (("verdicts", publish.verdicts), ("snapshot", publish.snapshot)):
+            with context.socket(zmq.REP) as probe:
+                try:
+                    probe.bind(address)
+                except zmq.ZMQError as error:
+                    return Finding(
+                        "ports",
+                        "warning",
+                        f"publish.{key}: {address}: {error.strerror}; fine if this line is running, else choose another port",
+                    )
+    return Finding("ports", "ok", f"{publish.verdicts} and {publish.snapshot} can be bound")
+
+
+def _plc(line: Line) -> Finding:
+    assert line.config.plc is not None, "asked only for a line that has one"
+    plc = make_plc(line.config.plc)
+    try:
+        plc.connect()
+    except PlcError as error:
+        return Finding("plc", "failed", f"{error}; check its address, its cable, and that its Modbus server is on")
+    finally:
+        plc.close()
+    return Finding("plc", "ok", f"{line.config.plc.host}:{line.config.plc.port} answers")
+
+
+def _receive_buffer(setting: Path) -> Finding:
+    largest = int(setting.read_text()) if setting.exists() else 0
+    if largest < RECEIVE_BUFFER:
+        return Finding(
+            "receive buffer",
+            "warning",
+            f"net.core.rmem_max is {largest}: a GigE camera will lose packets under load; "
+            f"run: sysctl -w net.core.rmem_max={RECEIVE_BUFFER}",
+        )
+    return Finding("receive buffer", "ok", f"net.core.rmem_max is {largest}")
+
+
+def _mtu(interfaces: Path) -> Finding:
+    sizes = {name: int((interfaces / name / "mtu").read_text()) for _, name in socket.if_nameindex() if name != "lo"}
+    if not sizes:
+        return Finding("mtu", "warning", "no network interface but loopback: a GigE camera cannot be reached")
+    small = [name for name, size in sizes.items() if size < JUMBO_MTU]
+    text = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    if len(small) == len(sizes):
+        return Finding(
+            "mtu",
+            "warning",
+            f"{text}: no interface takes jumbo frames; for a GigE camera's interface run: ip link set {small[0]} mtu 9000",
+        )
+    return Finding("mtu", "ok", text)

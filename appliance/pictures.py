@@ -1,0 +1,109 @@
+"""Pictures of rejects, for people: the part with its regions, and the anomaly map over it.
+
+Written by a thread of its own behind a short queue; when the disk is too slow, pictures are left out and counted, never
+waited for.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from appliance.messages import Verdict
+from engines.geometry import Geometry, Pixels
+
+WAITING = 8  # pictures queued at most: each holds a copy of a frame
+MARK = (255, 210, 0)  # RGB of boxes and text
+
+
+class PictureWriter:
+    """Keeps the newest pictures of a line's rejects in a folder."""
+
+    def __init__(self, folder: Path, keep: int, geometry: Geometry, warn: Callable[[str], None]) -> None:
+        """``warn`` is told, once for each text, why pictures are missing; from the writer's thread."""
+        self._folder, self._keep, self._geometry, self._warn = folder, keep, geometry, warn
+        self._warned: set[str] = set()
+        self.left_out = 0
+        self._queue: queue.Queue[tuple[Verdict, Pixels, npt.NDArray[np.float32] | None] | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
+        self._thread.start()
+
+    def offer(self, verdict: Verdict, image: Pixels, frame_map: npt.NDArray[np.float32] | None) -> None:
+        """Have a picture written, if there is room for it; copies what it is given."""
+        if self._queue.full():
+            self.left_out += 1
+            return
+        self._queue.put_nowait((verdict, image.copy(), None if frame_map is None else frame_map.copy()))
+
+    def close(self) -> None:
+        """Write what is queued, and end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            verdict, image, frame_map = item
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                name = f"{verdict.line}-{verdict.epoch}-{verdict.seq:08d}-{verdict.reason}.png"
+                picture = draw_reject(verdict, image, frame_map, self._geometry)
+                if not cv2.imwrite(str(self._folder / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+                    raise OSError(f"{self._folder / name}: cannot be written")
+                self._prune()
+            except (OSError, cv2.error) as error:
+                self.left_out += 1
+                if str(error) not in self._warned:
+                    self._warned.add(str(error))
+                    self._warn(f"pictures of rejects are not written: {error}")
+
+    def _prune(self) -> None:
+        for old in sorted(self._folder.glob("*.png"), key=lambda file: file.stat().st_mtime_ns)[: -self._keep]:
+            old.unlink(missing_ok=True)
+
+
+def draw_reject(verdict: Verdict, image: Pixels, frame_map: npt.NDArray[np.float32] | None, geometry: Geometry) -> Pixels:
+    """The part with its regions, beside it the map over the part, with a line of text on top; (H, W, 3) RGB."""
+    part = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image.copy(), np.uint8)
+    thick = max(1, min(part.shape[:2]) // 200)
+    panels = [part] if frame_map is None else [part, overlay(part, frame_map, verdict, geometry)]
+    for panel in panels:
+        for region in verdict.regions:
+            cv2.rectangle(panel, (region.x, region.y), (region.x + region.w, region.y + region.h), MARK, thick)
+    picture = np.concatenate(panels, axis=1)
+    scale = picture.shape[1] / 1000
+    header = np.zeros((int(40 * scale) + 8, picture.shape[1], 3), np.uint8)
+    score = "-" if verdict.score is None else f"{verdict.score:.4g}"
+    limit = "-" if verdict.threshold is None else f"{verdict.threshold:.4g}"
+    what = f"line {verdict.line}  part {verdict.part_id}  {verdict.verdict}: {verdict.reason}"
+    text = f"{what}  score {score} / {limit}  {verdict.captured[:19]}Z"
+    cv2.putText(
+        header,
+        text,
+        (int(10 * scale) + 2, int(28 * scale) + 2),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.75 * scale,
+        MARK,
+        max(1, round(1.5 * scale)),
+        cv2.LINE_AA,
+    )
+    return np.concatenate([header, picture])
+
+
+def overlay(part: Pixels, frame_map: npt.NDArray[np.float32], verdict: Verdict, geometry: Geometry) -> Pixels:
+    """The map in colours over the inspected region, scaled to its own maximum: it shows where, the score says how much."""
+    x, y, width, height = geometry.region
+    top = max([region.peak for region in verdict.regions] + [float(np.nanmax(frame_map)), 1e-12])
+    level = np.clip(np.nan_to_num(frame_map) / top, 0, 1)
+    level = np.asarray(cv2.resize(level.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
+    colours = cv2.cvtColor(cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    alpha = np.clip(level * 1.5, 0, 0.75)[..., None]  # what is normal stays visible
+    result = part.copy()
+    inside = result[y : y + height, x : x + width]
+    inside[:] = (inside * (1 - alpha) + colours * alpha).astype(np.uint8)
+    return result

@@ -1,0 +1,295 @@
+"""A running line: capture, pipeline, decision and publishing, wired together.
+
+Two threads of its own besides the pipeline's: capture (grab, submit) and the decision loop (results, decide, publish,
+heartbeat, snapshots).  What people look at is told through a bounded queue, so that a slow terminal never holds up a verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import zmq
+
+from appliance.capture import Camera, CameraError, EndOfFrames, Frame, make_camera
+from appliance.clock import utc_now, utc_of
+from appliance.config import Line
+from appliance.decision import Decider, Decision
+from appliance.messages import Alarm, Verdict
+from appliance.pictures import PictureWriter
+from appliance.pipeline import Job, Pipeline
+from appliance.publisher import Publisher
+from engines.ignore_mask import ignored_map
+from engines.images import read_image
+from engines.recipe import load_recipe
+from engines.targets import load_engine
+from engines.thresholds import IGNORE_MASK, load_thresholds
+
+GRAB_TIMEOUT_S = 0.1  # how often a quiet camera lets the capture thread look whether it should stop
+REOPEN_FIRST_S, REOPEN_LONGEST_S = 0.5, 5.0
+EVENTS_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that happened besides verdicts."""
+
+    severity: Literal["info", "warning", "error"]
+    text: str
+
+
+Event = Verdict | Notice
+
+
+class RunningLine:
+    """One line at work, from construction until `close`."""
+
+    def __init__(self, line: Line, parts: int | None = None) -> None:
+        """Load recipe and engine, open the camera, bind the sockets; ``parts``: stop after so many verdicts.
+
+        Raises UserError kinds; nothing stays open then.
+        """
+        self._line, self._parts = line, parts
+        self._recipe = load_recipe(line.path(line.config.recipe))
+        geometry = self._recipe.manifest.geometry
+        thresholds = load_thresholds(self._recipe)
+        ignored = None
+        if thresholds is not None and thresholds.ignore_mask is not None:
+            mask_file = self._recipe.folder / IGNORE_MASK
+            ignored = ignored_map(read_image(mask_file), geometry, str(mask_file))
+        self._decider = Decider(thresholds, geometry, ignored)
+        engine = load_engine(self._recipe, line.config.engine.target)
+        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._alarms: deque[Notice] = deque()  # of other threads, for the decision loop to publish
+        self._stop = threading.Event()
+        self._captured_all = threading.Event()
+        self._camera: Camera = make_camera(line, geometry.frame)
+        self._camera.open()
+        try:
+            self._publisher = Publisher(line, self._camera.simulated)
+        except BaseException:
+            self._camera.close()
+            raise
+        pictures = line.config.pictures
+        self._pictures = None
+        if pictures:
+            self._pictures = PictureWriter(
+                line.path(pictures.folder), pictures.keep, geometry, lambda text: self._notify("warning", text)
+            )
+        self._pipeline = Pipeline(engine, geometry, line.config.engine.slots)
+        self._deadline_ns = line.config.decision.deadline_ms * 1_000_000
+        self._submitted = 0
+        self._calibrated = thresholds is not None
+        self._camera_lost = False
+        if thresholds is None:
+            self._notify(
+                "warning",
+                f"{self._recipe.folder}: no thresholds, every part is rejected; "
+                f"calibrate with: calibrate thresholds --line {line.name}",
+            )
+        self._capture = threading.Thread(target=self._capture_loop, name="capture", daemon=True)
+        self._decide = threading.Thread(target=self._decision_loop, name="decision", daemon=True)
+        self._failure: BaseException | None = None
+
+    @property
+    def recipe_name(self) -> str:
+        """Name of the recipe that runs."""
+        return self._recipe.name
+
+    @property
+    def engine_target(self) -> str:
+        """What computes."""
+        return self._pipeline.engine_target
+
+    @property
+    def counts(self) -> tuple[int, dict[str, int]]:
+        """Passes, and rejects by reason, so far."""
+        return self._publisher.passed, dict(self._publisher.rejected)
+
+    @property
+    def state(self) -> str:
+        """The state that heartbeats tell."""
+        return self._publisher.state
+
+    @property
+    def running(self) -> bool:
+        """Whether verdicts are still to come."""
+        return self._decide.is_alive()
+
+    def start(self) -> None:
+        """Begin to inspect."""
+        self._decide.start()
+        self._capture.start()
+
+    def stop(self) -> None:
+        """Ask to stop: frames in flight still get their verdict."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Wait for the end, and let everything go. Raises what broke the line, if something did."""
+        self._stop.set()
+        for thread in (self._capture, self._decide):
+            if thread.ident is not None:
+                thread.join()
+        self._pipeline.close()
+        self._camera.close()
+        self._publisher.close()
+        if self._pictures:
+            self._pictures.close()
+        if self._failure is not None:
+            raise self._failure
+
+    # Capture
+
+    def _capture_loop(self) -> None:
+        try:
+            while not self._stop.is_set():
+                try:
+                    frames = self._camera.grab(GRAB_TIMEOUT_S)
+                except EndOfFrames:
+                    self._notify("info", "the replay is over")
+                    break
+                except CameraError as error:
+                    self._reopen(str(error))
+                    continue
+                self._submit(frames)
+            try:
+                self._submit(self._camera.stop(), stopping=True)
+            except CameraError as error:
+                self._notify("error", str(error))
+        except BaseException as error:  # noqa: BLE001 - kept for `close`, which raises it in the caller's thread
+            self._failure = error
+        finally:
+            self._captured_all.set()
+
+    def _submit(self, frames: list[Frame], stopping: bool = False) -> None:
+        for frame in frames:
+            if self._parts is not None and self._submitted >= self._parts:
+                self._stop.set()
+                frame.release()
+                continue
+            self._submitted += 1
+            self._pipeline.submit(frame, frame.captured_ns + self._deadline_ns, "stopping" if stopping else "")
+        if self._parts is not None and self._submitted >= self._parts:
+            self._stop.set()
+
+    def _reopen(self, why: str) -> None:
+        """Try to get the camera back until it is there or the line stops; the state says that parts have no verdict."""
+        self._camera_lost = True
+        self._notify("error", why)
+        pause = REOPEN_FIRST_S
+        while not self._stop.wait(pause):
+            pause = min(pause * 2, REOPEN_LONGEST_S)
+            self._camera.close()
+            try:
+                self._camera.open()
+            except CameraError as error:
+                self._notify("error", f"{error} (next try in {pause:g} s)")
+                continue
+            self._notify("warning", "the camera is back; parts that passed meanwhile have no verdict")
+            self._camera_lost = False
+            return
+
+    # Decision
+
+    def _decision_loop(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._pipeline.wakeup, zmq.POLLIN)
+        poller.register(self._publisher.snapshot_socket, zmq.POLLIN)
+        try:
+            while True:
+                self._publisher.change_state(self._state())
+                for job in self._pipeline.results():
+                    self._give_verdict(job)
+                while self._alarms:
+                    self._raise_alarm(self._alarms.popleft())
+                self._publisher.answer_snapshots()
+                if self._captured_all.is_set() and self._pipeline.empty:
+                    break
+                ready = dict(poller.poll(self._poll_ms(self._publisher.beat())))
+                if self._pipeline.wakeup in ready:
+                    os.eventfd_read(self._pipeline.wakeup)
+            self._publisher.change_state("stopped")
+        except BaseException as error:  # noqa: BLE001 - kept for `close`, which raises it in the caller's thread
+            self._failure = error
+            self._stop.set()
+
+    def _poll_ms(self, until_heartbeat_s: float) -> int:
+        """How long to sleep: until the next heartbeat or the next deadline, rounded up to whole milliseconds."""
+        deadline_ns = self._pipeline.next_deadline_ns()
+        wait_s = until_heartbeat_s
+        if deadline_ns is not None:
+            wait_s = min(wait_s, (deadline_ns - time.monotonic_ns()) / 1e9)
+        return max(0, int(wait_s * 1000) + 1)
+
+    def _state(self) -> Literal["running", "camera-lost", "not-calibrated", "stopping"]:
+        if self._stop.is_set() or self._captured_all.is_set():
+            return "stopping"
+        if self._camera_lost:
+            return "camera-lost"
+        return "running" if self._calibrated else "not-calibrated"
+
+    def _give_verdict(self, job: Job) -> None:
+        """Decide a job, publish, and give its buffers back."""
+        begun = time.perf_counter_ns()
+        if job.reason or job.slot is None:
+            decision = Decision(False, job.reason or "engine-fault", job.detail, None, ())
+        else:
+            decision = self._decider.decide(job.slot.frame_map, job.slot.scores)
+        decided = time.monotonic_ns()
+        reason, passed = decision.reason, decision.passed
+        if decided > job.deadline_ns and reason in ("", "defect"):
+            reason, passed = "late", False
+        frame, stages = job.frame, job.stages
+        stages["decide"] = (time.perf_counter_ns() - begun) / 1e6
+        stages["total"] = (decided - frame.captured_ns) / 1e6
+        seq = self._publisher.seq + 1
+        verdict = Verdict(
+            line=self._line.name,
+            epoch=self._publisher.epoch,
+            seq=seq,
+            time=utc_now(),
+            part_id=seq,
+            frame=frame.number,
+            verdict="pass" if passed else "reject",
+            reason=reason,
+            detail=decision.detail,
+            score=decision.score,
+            threshold=self._decider.score_threshold,
+            regions=decision.regions,
+            captured=utc_of(frame.captured_ns),
+            decided=utc_of(decided),
+            deadline=utc_of(job.deadline_ns),
+            camera_time=frame.camera_time,
+            stages={name: round(value, 3) for name, value in stages.items()},
+            recipe=self._recipe.digest,
+            engine=self._pipeline.engine_target,
+            simulated=self._camera.simulated,
+            source=frame.source,
+        )
+        self._publisher.publish_verdict(verdict)
+        self.events.append(verdict)
+        if self._pictures and not passed and frame.image is not None:
+            self._pictures.offer(verdict, frame.image, job.slot.frame_map if job.slot and not job.abandoned else None)
+        self._pipeline.release(job)
+
+    def _notify(self, severity: Literal["info", "warning", "error"], text: str) -> None:
+        self._alarms.append(Notice(severity, text))
+
+    def _raise_alarm(self, notice: Notice) -> None:
+        self.events.append(notice)
+        if notice.severity != "info":
+            self._publisher.publish_alarm(
+                Alarm(
+                    line=self._line.name,
+                    epoch=self._publisher.epoch,
+                    seq=self._publisher.seq,
+                    time=utc_now(),
+                    severity=notice.severity,
+                    text=notice.text,
+                )
+            )

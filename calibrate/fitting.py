@@ -1,0 +1,165 @@
+"""Fitting: TFA-Net's reconstruction network learns to restore golden samples from a template and half of their tokens.
+
+AdamW with a one-cycle learning rate; the frozen backbone's features are computed once.  The state is saved regularly beside the
+recipe, so that an interrupted fit goes on where it was; the weights kept are those with the lowest loss on held-out samples.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from calibrate.features import FeatureSource
+from engines.tfa_net import TFANet
+
+CHECKS = 10  # times that the held-out loss is measured, in the second half of the fit
+SAVE_SECONDS = 20.0
+
+
+class FitSettings(msgspec.Struct, frozen=True):
+    """How to fit; the defaults of a profile are in `DEFAULTS`."""
+
+    steps: int
+    learning_rate: float
+    batch: int
+    seed: int
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.95)
+    gradient_norm: float = 1.0
+
+
+DEFAULTS = {
+    "small": FitSettings(steps=600, learning_rate=5e-4, batch=8, seed=0),
+    "base": FitSettings(steps=20_000, learning_rate=1e-4, batch=4, seed=0),
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told after every step."""
+
+    step: int
+    steps: int
+    loss: float
+    eta_seconds: float
+
+
+class Fit:
+    """One fit; `run` goes from the last saved state to the end."""
+
+    def __init__(
+        self,
+        network: TFANet,
+        fitted: FeatureSource,
+        held_out: FeatureSource,
+        template: Tensor,
+        settings: FitSettings,
+        state_file: Path,
+        identity: str,
+    ) -> None:
+        """``template`` (tiles, P, V) are patchified features; ``identity`` tells fits apart whose states do not mix."""
+        self._network, self._fitted, self._held_out, self._template = network, fitted, held_out, template
+        self._settings, self._file, self._identity = settings, state_file, identity
+        self._optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, settings.learning_rate, total_steps=settings.steps
+        )
+        self._draw = torch.Generator().manual_seed(settings.seed)
+        self._device = template.device
+        self._half = self._device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+        self._step = 0
+        self._best_loss = float("inf")
+        self._best: dict[str, Tensor] = {}
+
+    def resume(self) -> int:
+        """Take up a saved state of the same fit, if there is one. Returns the step it stands at."""
+        if self._file.exists():
+            state = torch.load(self._file, map_location="cpu", weights_only=True)  # weights_only: tensors, never code
+            if state["identity"] == self._identity:
+                self._network.load_state_dict(state["network"])
+                self._optimizer.load_state_dict(state["optimizer"])
+                self._schedule.load_state_dict(state["schedule"])
+                self._draw.set_state(state["draw"])
+                torch.set_rng_state(state["masks"])
+                self._step, self._best_loss, self._best = state["step"], state["best_loss"], state["best"]
+        return self._step
+
+    def run(self, tell: Callable[[Progress], None]) -> float:
+        """Fit to the end; leaves the best weights in the network. Returns their loss on held-out samples."""
+        steps = self._settings.steps
+        every = max(1, steps // 2 // CHECKS)
+        started, first, saved = time.monotonic(), self._step, time.monotonic()
+        while self._step < steps:
+            loss = self._one_step()
+            self._step += 1
+            if self._step == steps or (self._step > steps // 2 and (steps - self._step) % every == 0):
+                self._keep_if_best()
+            if time.monotonic() - saved > SAVE_SECONDS:
+                self._save()
+                saved = time.monotonic()
+            pace = (time.monotonic() - started) / (self._step - first)
+            tell(Progress(self._step, steps, loss, pace * (steps - self._step)))
+        self._network.load_state_dict(self._best)
+        return self._best_loss
+
+    def _one_step(self) -> float:
+        self._network.train()
+        size = (self._settings.batch,)
+        frames = torch.randint(len(self._fitted), size, generator=self._draw)
+        tiles = torch.randint(self._fitted.tiles, size, generator=self._draw)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+            vectors = self._fitted.vectors(self._network, frames, tiles)
+            present, which = tiles.unique(return_inverse=True)
+            loss = self._network.loss(vectors, self._template[present], which)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        clip_grad_norm_(self._network.parameters(), self._settings.gradient_norm)
+        self._optimizer.step()
+        self._schedule.step()
+        return float(loss.detach())
+
+    def _keep_if_best(self) -> None:
+        """Measure the loss on all held-out samples, unmasked, as at inspection; keep the weights if it is the lowest."""
+        self._network.eval()
+        losses = []
+        every_tile = torch.arange(self._held_out.tiles)
+        with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+            for frame in range(len(self._held_out)):
+                vectors = self._held_out.vectors(self._network, torch.full_like(every_tile, frame), every_tile)
+                losses.append(float(self._network.loss(vectors, self._template, every_tile)))
+        mean = sum(losses) / len(losses)
+        if mean < self._best_loss:
+            self._best_loss = mean
+            self._best = {key: value.detach().clone() for key, value in self._network.state_dict().items()}
+
+    def _save(self) -> None:
+        aside = self._file.with_suffix(".part")
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(
+            {
+                "identity": self._identity,
+                "step": self._step,
+                "network": self._network.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "schedule": self._schedule.state_dict(),
+                "draw": self._draw.get_state(),
+                "masks": torch.get_rng_state(),
+                "best_loss": self._best_loss,
+                "best": self._best,
+            },
+            aside,
+        )
+        aside.replace(self._file)

@@ -1,0 +1,113 @@
+"""Golden samples: known-good pictures of one product, read, checked, and split into fitted and held-out ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from engines.errors import ImageError, RecipeError
+from engines.geometry import Pixels
+from engines.images import decode_image, list_images
+from engines.recipe import GoldenSample, Manifest
+
+FEWEST = 10
+HELD_OUT_SHARE, HELD_OUT_FEWEST = 0.2, 3
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Golden samples in name order: what is known of each, and its picture, all of one size."""
+
+    samples: tuple[GoldenSample, ...]
+    images: tuple[Pixels, ...]
+
+    @property
+    def fitted(self) -> list[int]:
+        """Indices of the samples that the network is fitted on."""
+        return [i for i, sample in enumerate(self.samples) if not sample.held_out]
+
+    @property
+    def held_out(self) -> list[int]:
+        """Indices of the samples kept back, for choosing the checkpoint and for thresholds."""
+        return [i for i, sample in enumerate(self.samples) if sample.held_out]
+
+
+def read_golden(folder: Path, seed: int, skip_damaged: bool, say: Callable[[str], None]) -> Golden:
+    """Read a folder of golden samples and hold a fifth of them out, drawn by ``seed``.
+
+    Pictures of another size than most are resized to that size, and ``say`` tells so.  Raises ImageError that names damaged
+    files (unless ``skip_damaged``: then ``say`` names them), and when fewer than 10 samples are left.
+    """
+    names, digests, images, damaged = [], [], [], []
+    for file in list_images(folder):
+        content = file.read_bytes()
+        try:
+            images.append(decode_image(content, str(file)))
+        except ImageError as error:
+            damaged.append(str(error))
+            continue
+        names.append(file.name)
+        digests.append(hashlib.sha256(content).hexdigest())
+    if damaged and not skip_damaged:
+        more = f" (and {len(damaged) - 1} more such files)" if len(damaged) > 1 else ""
+        raise ImageError(f"{damaged[0]}{more}, or leave such files out with --skip-damaged")
+    for error_text in damaged:
+        say(f"skipped: {error_text}")
+    if len(images) < FEWEST:
+        raise ImageError(
+            f"{folder}: {len(images)} usable golden samples, at least {FEWEST} are needed "
+            "(50 and more are better); collect more known-good pictures"
+        )
+    held_out = _draw_held_out(len(images), seed)
+    samples = tuple(
+        GoldenSample(name, digest, i in held_out) for i, (name, digest) in enumerate(zip(names, digests, strict=True))
+    )
+    return Golden(samples, _to_one_size(images, say))
+
+
+def read_held_out(folder: Path, manifest: Manifest) -> list[Pixels]:
+    """The recipe's held-out golden samples, by name and digest, from the folder that the fit was given.
+
+    Raises RecipeError when one is missing or is another file now.
+    """
+    images = []
+    width, height = manifest.geometry.frame
+    for sample in manifest.golden:
+        if not sample.held_out:
+            continue
+        file = folder / sample.name
+        if not file.is_file():
+            raise RecipeError(
+                f"{file}: held-out golden sample is missing; give the folder that the fit used with --golden, or fit again"
+            )
+        content = file.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sample.sha256:
+            raise RecipeError(f"{file}: held-out golden sample has changed since the fit; restore the file or fit again")
+        images.append(resize(decode_image(content, str(file)), width, height))
+    return images
+
+
+def resize(image: Pixels, width: int, height: int) -> Pixels:
+    """The picture at another size, unless it has it."""
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _draw_held_out(count: int, seed: int) -> set[int]:
+    chosen = np.random.default_rng(seed).permutation(count)[: max(HELD_OUT_FEWEST, round(count * HELD_OUT_SHARE))]
+    return {int(i) for i in chosen}
+
+
+def _to_one_size(images: list[Pixels], say: Callable[[str], None]) -> tuple[Pixels, ...]:
+    sizes = Counter(image.shape[:2] for image in images)
+    (height, width), most = sizes.most_common(1)[0]
+    if most < len(images):
+        say(f"{len(images) - most} of {len(images)} pictures are resized to {width} x {height} pixels, as most are")
+    return tuple(resize(image, width, height) for image in images)

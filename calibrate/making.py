@@ -1,0 +1,161 @@
+"""Making a recipe: golden samples in, a sealed bundle out."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import torch
+
+from calibrate.features import FeatureSource, measure
+from calibrate.fitting import DEFAULTS, Fit, FitSettings, Progress
+from calibrate.golden import Golden, read_golden
+from engines.assemble import fused_template, weights_bytes
+from engines.backbone import Backbone, load_imagenet_weights
+from engines.errors import ConfigError
+from engines.geometry import Box, Geometry
+from engines.images import png_bytes
+from engines.model_config import PROFILES, ModelConfig
+from engines.networks import kind_of
+from engines.recipe import FORMAT, TEMPLATE, WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
+from engines.tfa_net import TFANet
+
+
+class FitRequest(msgspec.Struct, frozen=True):
+    """What the user asked for."""
+
+    golden: Path
+    recipe: Path
+    network: str = "tfa-net"
+    profile: str = "small"
+    backbone_weights: Path | None = None
+    region: Box | None = None
+    rows: int = 1
+    columns: int = 1
+    overlap: float = 0.125
+    template: str | None = None
+    steps: int | None = None
+    seed: int = 0
+    skip_damaged: bool = False
+    replace: bool = False
+
+
+def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[[Progress], None]) -> Recipe:
+    """Fit a network on a folder of golden samples and write the bundle; goes on with an interrupted fit of the same request.
+
+    Raises UserError kinds for everything that the user can mend; nothing is left half-written.
+    """
+    if request.recipe.exists() and not request.replace:
+        raise ConfigError(f"{request.recipe}: already exists; choose another --recipe, or overwrite it with --replace")
+    config = PROFILES[request.network][request.profile]
+    golden = read_golden(request.golden, request.seed, request.skip_damaged, say)
+    geometry = _geometry(request, golden, config)
+    settings = msgspec.structs.replace(
+        DEFAULTS[request.profile], seed=request.seed, steps=request.steps or DEFAULTS[request.profile].steps
+    )
+    torch.manual_seed(request.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    backbone = Backbone(config.backbone)
+    load_imagenet_weights(backbone, config.backbone, request.backbone_weights)
+    network = kind_of(config).build(config).to(device)
+    say(f"{len(golden.fitted)} golden samples to fit on, {len(golden.held_out)} held out; computing their features")
+    fitted = FeatureSource(backbone.to(device), [golden.images[i] for i in golden.fitted], geometry, device)
+    held_out = FeatureSource(backbone, [golden.images[i] for i in golden.held_out], geometry, device)
+    mean, std, medoid = measure(fitted, network)
+    network.measure_channels(mean, std)
+    template = _template(request, golden, medoid)
+    tiles = torch.from_numpy(geometry.cut_new(golden.images[template])).to(device)
+    template_vectors = network.patchify(fused_template(backbone, network, config, tiles))
+    for source in (fitted, held_out):
+        source.keep_vectors(network)
+    state_folder = request.recipe.with_name(f".{request.recipe.name}.fitting")
+    identity = _identity(config, geometry, golden, settings, template)
+    fit = Fit(
+        network,
+        fitted,
+        held_out,
+        template_vectors,
+        settings,
+        state_folder / "state.pt",
+        identity,
+    )
+    if step := fit.resume():
+        say(f"going on with the interrupted fit after step {step} of {settings.steps}")
+    loss = fit.run(tell)
+    say(f"template: {golden.samples[template].name}; loss on held-out samples: {loss:.4f}")
+    _write(request, config, geometry, golden, template, settings, loss, backbone, network)
+    shutil.rmtree(state_folder, ignore_errors=True)
+    return load_recipe(request.recipe)
+
+
+def _geometry(request: FitRequest, golden: Golden, config: ModelConfig) -> Geometry:
+    height, width = golden.images[0].shape[:2]
+    try:
+        return Geometry(
+            (width, height),
+            request.region or (0, 0, width, height),
+            request.rows,
+            request.columns,
+            request.overlap,
+            config.input_side,
+        )
+    except ValueError as error:
+        raise ConfigError(f"--region or --grid: {error}") from error
+
+
+def _template(request: FitRequest, golden: Golden, medoid: int) -> int:
+    """Index of the template among all golden samples: the one asked for, else the fitted ones' medoid."""
+    if request.template is None:
+        return golden.fitted[medoid]
+    names = [sample.name for sample in golden.samples]
+    if request.template not in names:
+        raise ConfigError(
+            f"--template {request.template}: no golden sample of that name in {request.golden}; "
+            f"give a file name such as {names[0]}"
+        )
+    return names.index(request.template)
+
+
+def _identity(config: ModelConfig, geometry: Geometry, golden: Golden, settings: FitSettings, template: int) -> str:
+    """A digest of everything that the fitted weights depend on."""
+    parts = msgspec.json.encode((config, geometry, golden.samples, settings, template, str(torch.__version__)))
+    return hashlib.sha256(parts).hexdigest()
+
+
+def _write(
+    request: FitRequest,
+    config: ModelConfig,
+    geometry: Geometry,
+    golden: Golden,
+    template: int,
+    settings: FitSettings,
+    loss: float,
+    backbone: Backbone,
+    network: TFANet,
+) -> None:
+    def manifest(files: dict[str, str]) -> Manifest:
+        return Manifest(
+            format=FORMAT,
+            product=request.recipe.name,
+            profile=request.profile,
+            model=config,
+            geometry=geometry,
+            golden=golden.samples,
+            template=golden.samples[template].name,
+            seed=settings.seed,
+            steps=settings.steps,
+            held_out_loss=loss,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions={name: version(name) for name in ("tfa-inspect", "torch", "timm", "numpy", "opencv-python-headless")},
+            files=files,
+        )
+
+    with written_aside(request.recipe) as folder:
+        (folder / WEIGHTS).write_bytes(weights_bytes(backbone, network))
+        (folder / TEMPLATE).write_bytes(png_bytes(golden.images[template]))
+        seal(folder, manifest)

@@ -1,0 +1,1 @@
+"""The networks, the inspection graph, the recipe bundle, and the engines that run it."""

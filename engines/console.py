@@ -1,0 +1,44 @@
+"""What the three commands share: one line for a user's mistake, never a traceback; exit status 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+from rich.console import Console
+
+from engines.errors import UserError
+
+EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
+
+
+def new_app(summary: str) -> typer.Typer:
+    """An app whose `--help` starts with this summary."""
+    return typer.Typer(
+        help=summary,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def run_app(app: Callable[[], object]) -> None:
+    """Run a command line to its end, and exit."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {_escaped(str(error))}")
+        sys.exit(EXIT_MISTAKE)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe has gone (`| head`): leave quietly, and keep Python from flushing into it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("[", "\\[")

@@ -1,0 +1,83 @@
+"""Line files: where they are searched for, and the part of one that says which recipe the line runs.
+
+One TOML file a line, `<folder>/<line>.toml`.  The whole file is read by `appliance.config`; the commands that only need a
+line's recipe read it through here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from engines.errors import ConfigError
+
+CONFIG_DIR_VARIABLE = "INSPECT_CONFIG_DIR"
+T = TypeVar("T", bound="LineRecipe")
+
+
+class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
+    """What every command needs of a line file; paths are relative to the file's folder."""
+
+    recipe: str
+    golden: str | None = None  # folder of the golden samples that the recipe was fitted on
+
+
+def line_file(line: str, config_dir: Path | None) -> Path:
+    """The file of a line, from ``config_dir`` or else the first of the usual places that exists.
+
+    Raises ConfigError that lists the lines there are.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", line):
+        raise ConfigError(f"line {line!r}: a line's name has 1 to 32 letters, digits, - or _")
+    places = [config_dir] if config_dir else _usual_places()
+    for place in places:
+        file = place / f"{line}.toml"
+        if file.is_file():
+            return file
+    present = sorted(file.stem for place in places if place.is_dir() for file in place.glob("*.toml"))
+    raise ConfigError(
+        f"line {line}: no file {line}.toml in {', '.join(map(str, places))}"
+        + (f" (lines there: {', '.join(present)})" if present else "")
+        + "; write one (the README explains it) or name its folder with --config-dir"
+    )
+
+
+def read_line_recipe(line: str, config_dir: Path | None) -> tuple[Path, Path | None]:
+    """(recipe folder, golden folder) of a line, as absolute or relative to the current folder."""
+    file = line_file(line, config_dir)
+    settings = decode_toml(file, LineRecipe)
+    return file.parent / settings.recipe, file.parent / settings.golden if settings.golden else None
+
+
+def decode_toml(file: Path, kind: type[T]) -> T:
+    """A typed TOML file. Raises ConfigError that names file, key path and the mistake."""
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        return msgspec.convert(table, kind)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{file}: {_with_key(str(error))}") from error
+
+
+def _usual_places() -> list[Path]:
+    named = os.environ.get(CONFIG_DIR_VARIABLE)
+    return [*([Path(named)] if named else []), Path("lines"), Path("/etc/inspect/lines")]
+
+
+def _with_key(message: str) -> str:
+    """'Expected `int`, got `str` - at `$.camera.width`' -> 'camera.width: expected `int`, got `str`'."""
+    match = re.fullmatch(r"(.*?)(?: - at `\$\.?(.*)`)?", message, re.DOTALL)
+    text, path = (match[1], match[2]) if match else (message, None)
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", text)
+    if unknown:
+        return f"{path + '.' if path else ''}{unknown[1]}: unknown key; correct its spelling or remove it"
+    text = text[0].lower() + text[1:] if text[:1].isupper() else text
+    return f"{path}: {text}; correct the value" if path else text

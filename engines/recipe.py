@@ -1,0 +1,158 @@
+"""The recipe bundle: one folder that holds all that inspecting one product needs.
+
+    recipe.json            manifest: model, geometry, golden set, versions, and a SHA-256 of every other file
+    weights.safetensors    frozen backbone and fitted network
+    template.png           the defect-free frame that the network aggregates onto
+    thresholds.json        written by `calibrate thresholds`, versioned apart (see engines/thresholds.py)
+
+A bundle is written aside and renamed, so that there is either a whole one or none.  A file is opened only after its
+digest has been checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from engines.errors import RecipeError
+from engines.geometry import Geometry
+from engines.model_config import ModelConfig
+
+MANIFEST, WEIGHTS, TEMPLATE = "recipe.json", "weights.safetensors", "template.png"
+FORMAT = 1
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+T = TypeVar("T")
+
+
+class GoldenSample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One golden sample that took part in the fit, by the name and content of its file."""
+
+    name: str
+    sha256: Sha256
+    held_out: bool
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`recipe.json`."""
+
+    format: Annotated[int, msgspec.Meta(ge=FORMAT, le=FORMAT)]
+    product: str
+    profile: str
+    model: ModelConfig
+    geometry: Geometry
+    golden: tuple[GoldenSample, ...]
+    template: str  # name of the golden sample
+    seed: int
+    steps: int
+    held_out_loss: float
+    created: str  # UTC, ISO 8601
+    versions: dict[str, str]
+    files: dict[str, Sha256]
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """A bundle whose files have been checked against its manifest."""
+
+    folder: Path
+    manifest: Manifest
+    digest: str  # SHA-256 of the manifest, which holds all other digests
+
+    @property
+    def name(self) -> str:
+        """The bundle's folder name."""
+        return self.folder.name
+
+
+def load_recipe(folder: Path) -> Recipe:
+    """Read and check a bundle. Raises RecipeError that names the file and the mend."""
+    file = folder / MANIFEST
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise RecipeError(
+            f"{folder}: no recipe there ({MANIFEST} is missing); make one with: calibrate fit --golden DIR --recipe {folder}"
+        ) from None
+    except OSError as error:
+        raise RecipeError(f"{file}: cannot be read ({error.strerror})") from error
+    manifest = decode_json(content, Manifest, file)
+    for name, expected in manifest.files.items():
+        if Path(name).name != name:
+            raise RecipeError(f"{file}: names a file outside the recipe ({name!r}); restore the recipe from its backup")
+        check_digest(folder / name, expected)
+    return Recipe(folder, manifest, hashlib.sha256(content).hexdigest())
+
+
+def check_digest(file: Path, expected: str) -> None:
+    """Raise RecipeError unless the file is there with this SHA-256."""
+    try:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise RecipeError(
+            f"{file}: cannot be read ({error.strerror}); restore the recipe from its backup or fit it again"
+        ) from error
+    if found != expected:
+        raise RecipeError(
+            f"{file}: changed since it was written (SHA-256 {found[:12]}..., the manifest says {expected[:12]}...); "
+            "restore the recipe from its backup or fit it again"
+        )
+
+
+def decode_json(content: bytes, kind: type[T], file: Path) -> T:
+    """Typed JSON, or a RecipeError that names file and key."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.DecodeError as error:
+        raise RecipeError(f"{file}: {error}; restore the file from its backup or make it again") from error
+
+
+def seal(folder: Path, manifest: Callable[[dict[str, str]], Manifest]) -> None:
+    """Write the manifest over all files that are in the folder so far."""
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir()) if file.is_file()}
+    write_file(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest(digests)), indent=2) + b"\n")
+
+
+def write_file(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all: aside, flushed to the disk, renamed."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(file)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_aside(folder: Path) -> Iterator[Path]:
+    """A folder to fill that takes the place of ``folder`` at the end, or leaves no trace when anything fails.
+
+    Raises RecipeError when the disk refuses (full, read-only, too large).
+    """
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        if folder.exists():
+            folder.rename(old)
+        aside.rename(folder)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise RecipeError(
+            f"{folder}: cannot be written ({error.strerror or error}); nothing was changed there: "
+            "make room or choose another place, then run the same command again"
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

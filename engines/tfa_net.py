@@ -1,0 +1,207 @@
+"""TFA-Net: input features are aggregated onto those of one defect-free template; what does not fit is the defect.
+
+Source: W. Luo, H. Yao, W. Yu, "Template-based Feature Aggregation Network for industrial anomaly detection",
+Engineering Applications of Artificial Intelligence 131 (2024) 107810; numbers in comments are the paper's size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engines.anomaly_map import distances, smooth, smoothing_matrix
+from engines.model_config import TFANetConfig
+from engines.transformer import Block, init_weights, sincos_position
+
+
+class TFANet(nn.Module):
+    """The network without its backbone: feature levels in, reconstruction, loss or anomaly map out."""
+
+    channel_mean: Tensor
+    channel_std: Tensor
+    position: Tensor
+    refine_position: Tensor
+    smoothing: Tensor
+
+    def __init__(self, config: TFANetConfig) -> None:
+        super().__init__()
+        self.config = config
+        vector = config.patch**2 * config.channels  # one token's numbers (29,696)
+        self.register_buffer("channel_mean", torch.zeros(1, config.channels, 1, 1))
+        self.register_buffer("channel_std", torch.ones(1, config.channels, 1, 1))
+        self.tokenise = nn.Conv2d(config.channels, config.dim, config.patch, config.patch)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, config.dim))
+        self.register_buffer("position", sincos_position(config.dim, config.grid))
+        self.aggregation = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.depth))
+        self.aggregation_norm = nn.LayerNorm(config.dim, eps=1e-5)
+        self.to_refinement = nn.Linear(config.dim, config.refine_dim)
+        self.register_buffer("refine_position", sincos_position(config.refine_dim, config.grid))
+        self.refinement = nn.ModuleList(Block(config.refine_dim, config.refine_heads) for _ in range(config.refine_depth))
+        self.refinement_norm = nn.LayerNorm(config.refine_dim, eps=1e-5)
+        self.predict = nn.Linear(config.refine_dim, vector)
+        self.register_buffer(
+            "smoothing", smoothing_matrix(config.feature_side, config.input_side, config.smoothing), persistent=False
+        )
+        self.apply(init_weights)
+        nn.init.xavier_uniform_(self.tokenise.weight.view(config.dim, -1))
+        if self.tokenise.bias is not None:
+            nn.init.zeros_(self.tokenise.bias)
+        nn.init.normal_(self.class_token, std=0.02)
+
+    # Features
+
+    def fuse(self, levels: list[Tensor]) -> Tensor:
+        """Backbone levels -> fused, normalised features (N, C, side, side); every level upsampled with align_corners."""
+        side = (self.config.feature_side, self.config.feature_side)
+        resized = [x if x.shape[-2:] == side else F.interpolate(x, side, mode="bilinear", align_corners=True) for x in levels]
+        return (torch.cat(resized, dim=1) - self.channel_mean) / self.channel_std
+
+    def measure_channels(self, mean: Tensor, std: Tensor) -> None:
+        """Set the fused channels' mean and standard deviation (C,), measured over the golden samples."""
+        if self.config.normalise_features:
+            self.channel_mean.copy_(mean.view(1, -1, 1, 1))
+            self.channel_std.copy_(std.clamp_min(1e-6).view(1, -1, 1, 1))
+
+    # Network, in the paper's order
+
+    def tokens(self, fused: Tensor) -> Tensor:
+        """(N, C, side, side) -> (N, P, dim) with positions added."""
+        tokens: Tensor = self.tokenise(fused).flatten(2).transpose(1, 2)
+        return tokens + self.position[:, 1:]
+
+    def aggregate(self, x: Tensor, template: Tensor) -> Tensor:
+        """Tokens [class, x, template] through the aggregation; returns [class, template slots], before the last norm."""
+        cls = self.class_token.expand(x.shape[0], -1, -1)
+        rows = torch.cat([cls, x, template], dim=1)  # (N, 1 + 2 P, dim)
+        for block in self.aggregation:
+            rows = block(rows)
+        return torch.cat([rows[:, :1], rows[:, 1 + x.shape[1] :]], dim=1)  # (N, 1 + P, dim)
+
+    def aggregate_masked(self, x: Tensor, template: Tensor, ratio: float) -> Tensor:
+        """Random masking (fitting only): two runs, each with its own share of the input's and the template's tokens.
+
+        Every template slot is reconstructed, while each run saw only a part of the input; class tokens are averaged.
+        """
+        count = x.shape[1]
+        kept = max(1, min(count - 1, round(count * (1 - ratio))))
+        order_x = torch.rand(x.shape[:2], device=x.device).argsort(dim=1)
+        order_t = torch.rand(x.shape[:2], device=x.device).argsort(dim=1)
+        runs = [
+            self.aggregate(_take(x, order_x[:, part]), _take(template, order_t[:, part]))
+            for part in (slice(0, kept), slice(kept, count))
+        ]
+        slots = torch.cat([run[:, 1:] for run in runs], dim=1)  # in the order of order_t
+        slots = _take(slots, order_t.argsort(dim=1))
+        return torch.cat([(runs[0][:, :1] + runs[1][:, :1]) / 2, slots], dim=1)
+
+    def refine(self, rows: Tensor) -> Tensor:
+        """Aggregated [class, template slots] (N, 1 + P, dim) -> predicted token vectors (N, P, patch * patch * C)."""
+        rows = self.to_refinement(self.aggregation_norm(rows)) + self.refine_position
+        for block in self.refinement:
+            rows = block(rows)
+        vectors: Tensor = self.predict(self.refinement_norm(rows[:, 1:]))
+        return vectors
+
+    def patchify(self, fused: Tensor) -> Tensor:
+        """(N, C, side, side) -> (N, P, patch * patch * C): a token's vector is laid out row, column, channel."""
+        n, c, g, p = fused.shape[0], self.config.channels, self.config.grid, self.config.patch
+        return fused.view(n, c, g, p, g, p).permute(0, 2, 4, 3, 5, 1).reshape(n, g * g, p * p * c)
+
+    def unpatchify(self, vectors: Tensor) -> Tensor:
+        """The inverse of `patchify`."""
+        n, c, g, p = vectors.shape[0], self.config.channels, self.config.grid, self.config.patch
+        return vectors.view(n, g, g, p, p, c).permute(0, 5, 1, 3, 2, 4).reshape(n, c, g * p, g * p)
+
+    # Fitting and inspecting
+
+    def tokens_of_vectors(self, vectors: Tensor) -> Tensor:
+        """`tokens` from patchified features (N, P, patch * patch * C): a matrix product fits faster than a convolution."""
+        weight = self.tokenise.weight.permute(0, 2, 3, 1).flatten(1)  # (dim, row, column, channel)
+        return F.linear(vectors, weight, self.tokenise.bias) + self.position[:, 1:]
+
+    def loss(self, vectors: Tensor, template_vectors: Tensor, tiles: Tensor) -> Tensor:
+        """Mean over tokens of 5 * direction + distance of a token's vector; masked while in training mode.
+
+        Takes patchified features: ``vectors`` (N, P, V) with V = patch * patch * C, ``template_vectors`` (tiles, P, V), and
+        each sample's index ``tiles`` (N,) into the latter.
+        """
+        x, template = self.tokens_of_vectors(vectors), self.tokens_of_vectors(template_vectors)[tiles]
+        masked = self.training and self.config.masking > 0
+        rows = self.aggregate_masked(x, template, self.config.masking) if masked else self.aggregate(x, template)
+        restored = self.refine(rows).float()
+        difference = restored - vectors
+        distance = torch.linalg.vecdot(difference, difference) / vectors.shape[-1]  # (N, P)
+        norms = _norm(restored).clamp_min(1e-8) * _norm(vectors).clamp_min(1e-8)
+        direction = 1 - torch.linalg.vecdot(restored, vectors) / norms
+        loss: Tensor = 5 * direction.mean() + distance.mean()
+        return loss
+
+    def anomaly_map(self, fused: Tensor, restored: Tensor) -> Tensor:
+        """Dual-mode map: smoothed direction times smoothed distance, (N, input side, input side)."""
+        distance, direction = distances(fused, restored)
+        return smooth(direction, self.smoothing) * smooth(distance, self.smoothing)
+
+    def forward(self, fused: Tensor, fused_template: Tensor) -> Tensor:
+        """The plain form: both pictures' fused features in, the anomaly map out (N, input side, input side)."""
+        template = self.tokens(fused_template).expand(fused.shape[0], -1, -1)
+        restored = self.unpatchify(self.refine(self.aggregate(self.tokens(fused), template)))
+        return self.anomaly_map(fused, restored)
+
+
+class ConstantTemplate(nn.Module):
+    """TFA-Net with a fixed template: equal to the plain form, without what the template makes constant.
+
+    Skipped for every frame: the template's features and tokens; LayerNorm and query-key-value of the class and template rows in
+    the first aggregation block; queries, projection and MLP of the input rows in the last one, whose output is discarded.
+    Rows are ordered [input, class, template] here (attention does not mind), so that the kept ones are contiguous.
+    """
+
+    rows: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+
+    def __init__(self, network: TFANet, fused_template: Tensor) -> None:
+        """``fused_template`` (tiles, C, side, side): each tile position has its own template."""
+        super().__init__()
+        self.network = network
+        with torch.no_grad():
+            template = network.tokens(fused_template)
+            cls = network.class_token.expand(template.shape[0], -1, -1)
+            rows = torch.cat([cls, template], dim=1)  # (tiles, 1 + P, dim)
+            q, k, v = network.aggregation[0].project(rows)  # type: ignore[operator]
+        for name, value in (("rows", rows), ("q", q), ("k", k), ("v", v)):
+            self.register_buffer(name, value.detach().clone(), persistent=False)
+
+    def reconstruct(self, fused: Tensor) -> Tensor:
+        """(tiles, C, side, side) -> the reconstruction of the same shape."""
+        x = self.network.tokens(fused)
+        first, *middle, last = self.network.aggregation
+        q, k, v = first.project(x)  # type: ignore[operator]
+        rows = first.finish(  # type: ignore[operator]
+            torch.cat([x, self.rows], dim=1),
+            torch.cat([q, self.q], dim=2),
+            torch.cat([k, self.k], dim=2),
+            torch.cat([v, self.v], dim=2),
+        )
+        for block in middle:
+            rows = block(rows)
+        kept = last.forward_kept(rows, first_kept=x.shape[1])  # type: ignore[operator]
+        return self.network.unpatchify(self.network.refine(kept))
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Backbone levels of one frame's tiles -> their anomaly maps (tiles, input side, input side)."""
+        fused = self.network.fuse(levels)
+        return self.network.anomaly_map(fused, self.reconstruct(fused))
+
+
+def _norm(vectors: Tensor) -> Tensor:
+    """Length of vectors (..., D) without the extra pass that `torch.linalg.vector_norm` makes in its gradient."""
+    squares: Tensor = torch.linalg.vecdot(vectors, vectors)
+    return squares.sqrt()
+
+
+def _take(rows: Tensor, order: Tensor) -> Tensor:
+    """Rows (N, P, dim) in the order (N, K) -> (N, K, dim)."""
+    return rows.gather(1, order[:, :, None].expand(-1, -1, rows.shape[2]))
