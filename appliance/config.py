@@ -12,12 +12,18 @@ import msgspec
 from msgspec import Meta
 
 from engines.errors import ConfigError
-from engines.lines import LineRecipe, decode_toml, line_file
+from engines.lines import LineRecipe, decode_toml, line_file, relative_to
 
 Rate = Annotated[float, Meta(ge=0, le=10_000, description="parts a second; 0: as fast as they are taken")]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^:/]+:\d{1,5}|ipc://.+)$", description="tcp://ADDRESS:PORT or ipc://FILE")]
 FeatureValue = bool | int | float | str
+
+
+def is_local(endpoint: str) -> bool:
+    """Whether only this box can reach an endpoint."""
+    host = endpoint.removeprefix("tcp://").rsplit(":", 1)[0]
+    return endpoint.startswith("ipc://") or host in ("localhost", "::1", "[::1]") or host.startswith("127.")
 
 
 class PylonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="pylon", tag_field="kind", kw_only=True):
@@ -119,19 +125,13 @@ class Line(msgspec.Struct, frozen=True):
 
     def path(self, relative: str) -> Path:
         """A path of the line file, from the folder that holds the file."""
-        return self.file.parent / relative
+        return relative_to(self.file, relative)
 
 
 def load_line(name: str, config_dir: Path | None) -> Line:
     """Find and read a line's file. Raises ConfigError with file and key path."""
     file = line_file(name, config_dir)
     return Line(name, file, decode_toml(file, LineConfig))
-
-
-def is_local(endpoint: str) -> bool:
-    """Whether only this box can reach an endpoint."""
-    host = endpoint.removeprefix("tcp://").rsplit(":", 1)[0]
-    return endpoint.startswith("ipc://") or host in ("localhost", "::1", "[::1]") or host.startswith("127.")
 
 
 def need_plc(line: Line) -> ModbusConfig:

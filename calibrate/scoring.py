@@ -72,7 +72,7 @@ def calibrate_thresholds(
         pixel_threshold=pixel_limit.value,
         minimum_area=minimum_area,
         method=f"{limit.method}; the pixel threshold likewise, from each map's maximum",
-        promise=f"{limit.promise}; the same for the pixel threshold, so that at most {false_reject_rate:.2%} are rejected in all",
+        promise=f"{limit.promise}; the same for the pixel threshold, at most {false_reject_rate:.2%} rejected in all",
         false_reject_rate=false_reject_rate,
         held_out_scores=tuple(float(value) for value in column),
         score_choice=margins,

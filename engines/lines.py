@@ -51,7 +51,12 @@ def read_line_recipe(line: str, config_dir: Path | None) -> tuple[Path, Path | N
     """(recipe folder, golden folder) of a line, as absolute or relative to the current folder."""
     file = line_file(line, config_dir)
     settings = decode_toml(file, LineRecipe)
-    return file.parent / settings.recipe, file.parent / settings.golden if settings.golden else None
+    return relative_to(file, settings.recipe), relative_to(file, settings.golden) if settings.golden else None
+
+
+def relative_to(file: Path, path: str) -> Path:
+    """A path that stands in a line file, from the folder that holds the file."""
+    return Path(os.path.normpath(file.parent / path))
 
 
 def decode_toml(file: Path, kind: type[T]) -> T:
