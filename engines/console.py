@@ -26,18 +26,31 @@ def new_app(summary: str) -> typer.Typer:
     )
 
 
-def run_app(app: Callable[[], object]) -> None:
+def run_app(app: Callable[..., object]) -> None:
     """Run a command line to its end, and exit."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))  # type: ignore[arg-type]  # an exit status or None
     except UserError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {_escaped(str(error))}")
-        sys.exit(EXIT_MISTAKE)
-    except KeyboardInterrupt:
+        _complain(str(error))
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe has gone (`| head`): leave quietly, and keep Python from flushing into it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        # A mistake on the command line. Typer carries click under a name that differs between its versions, so the kind is
+        # known by its method only.
+        format_message = getattr(error, "format_message", None)
+        if format_message is None:
+            raise
+        if text := format_message():
+            _complain(f"{text.rstrip('.')}; see --help")
+        sys.exit(EXIT_MISTAKE)  # no command was given: the help is printed already
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {_escaped(text)}")
+    sys.exit(EXIT_MISTAKE)
 
 
 def _escaped(text: str) -> str:

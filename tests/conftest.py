@@ -1,0 +1,101 @@
+"""What all tests share: a small real recipe, free ports, commands as a user runs them, a check that nothing is left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+# Emulated cameras; must stand in the environment before pylon is loaded.
+os.environ["PYLON_CAMEMU"] = "2"
+
+from engines.recipe import Recipe, load_recipe
+from tests.virtual_line.product import DEFECTS, save_parts
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+PATIENCE_S = 5.0  # for threads and processes to end
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    """A test that leaves a thread, a child process or a listening socket behind fails."""
+    me = psutil.Process()
+    threads, children, sockets = set(threading.enumerate()), set(me.children(recursive=True)), _listening(me)
+    yield
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        left = [
+            *(set(threading.enumerate()) - threads),
+            *(set(me.children(recursive=True)) - children),
+            *(_listening(me) - sockets),
+        ]
+        if not left or time.monotonic() > until:
+            break
+        time.sleep(0.05)
+    assert not left, f"left behind: {left}"
+
+
+def _listening(process: psutil.Process) -> set[int]:
+    return {one.laddr.port for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+
+
+@pytest.fixture(scope="session")
+def golden_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """14 golden samples of the rendered product, 512 x 512."""
+    folder = tmp_path_factory.mktemp("golden")
+    save_parts(folder, range(1, 15), [None])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 parts of the rendered product: good, scratch, stain, missing piece, misplaced piece, crack, and again."""
+    folder = tmp_path_factory.mktemp("parts")
+    save_parts(folder, range(500, 512), [None, *DEFECTS])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Recipe:
+    """A recipe of the rendered product, fitted for a few steps only, with thresholds. Read-only: copy it to change it."""
+    from calibrate.making import FitRequest, make_recipe
+    from calibrate.scoring import calibrate_thresholds
+
+    folder = tmp_path_factory.mktemp("recipes") / "assembly"
+    made = make_recipe(FitRequest(golden_folder, folder, steps=24), lambda _: None, lambda _: None)
+    calibrate_thresholds(made, golden_folder, None, None, 0.01, 12, lambda _done, _total: None)
+    return load_recipe(folder)
+
+
+@pytest.fixture
+def free_ports() -> Callable[[int], list[int]]:
+    """A function that finds so many ports on loopback that are free now."""
+    from tests.virtual_line.demo import free_ports as find
+
+    return find
+
+
+@pytest.fixture
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run one of the project's commands to its end, as a user does; returns its output and exit status."""
+
+    def run(*words: object, cwd: Path | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        script = Path(sys.executable).with_name(str(words[0]))
+        return subprocess.run([script, *map(str, words[1:])], capture_output=True, text=True, cwd=cwd, timeout=timeout)
+
+    return run
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real product images."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"needs the real product images in {SHARED_DATA}")
+    return SHARED_DATA
