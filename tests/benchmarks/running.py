@@ -1,0 +1,260 @@
+"""Speed and memory of a running line, each part a process of its own as on a box.
+
+    python -m tests.benchmarks [--recipe DIR] [--parts N] [--frames N]
+
+Without a recipe, one is fitted for a few steps: speed does not depend on the weights. Run it on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from appliance.config import load_line
+from appliance.messages import Verdict
+from appliance.subscriber import Subscriber
+from calibrate.making import FitRequest, make_recipe
+from calibrate.scoring import calibrate_thresholds
+from engines.geometry import Geometry
+from engines.recipe import load_recipe
+from engines.scores import SCORES
+from engines.targets import load_engine
+from tests.virtual_line.demo import background, free_ports, read_events, script
+from tests.virtual_line.product import DEFECTS, render, save_parts
+
+LINE_FILE = """\
+recipe = "{recipe}"
+[camera]
+kind = "replay"
+source = "parts"
+rate = {rate}
+loop = true
+[decision]
+deadline_ms = 5000
+[publish]
+verdicts = "tcp://127.0.0.1:{ports[0]}"
+snapshot = "tcp://127.0.0.1:{ports[1]}"
+[plc]
+kind = "modbus"
+host = "127.0.0.1"
+port = {ports[2]}
+"""
+WARM_FRAMES = 100  # before memory and rate are measured
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure beside its target."""
+
+    name: str
+    value: float
+    unit: str
+    target: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is reached."""
+        return self.value >= self.target if self.at_least else self.value <= self.target
+
+
+def main() -> int:
+    """Measure, print, and return 0 when every target is met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", type=Path, default=None)
+    parser.add_argument("--parts", type=int, default=300, help="parts of the latency run")
+    parser.add_argument("--rate", type=float, default=6.0, help="parts a second of the latency run")
+    parser.add_argument("--frames", type=int, default=2_000, help="frames of the memory run, after the first 100")
+    parser.add_argument(
+        "--listen", type=Path, default=None, help=argparse.SUPPRESS
+    )  # the subscriber process of the latency run
+    arguments = parser.parse_args()
+    if arguments.listen:
+        return listen(arguments.listen, arguments.parts)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recipe = (arguments.recipe or make_test_recipe(folder)).resolve()
+        write_parts(folder / "parts")
+        figures = [
+            *measure_latency(folder, recipe, arguments.parts, arguments.rate),
+            *measure_sustained(folder, recipe, arguments.frames),
+        ]
+    table = Table("what", "measured", "target", "met", title="running line, whole processes", title_justify="left")
+    for figure in figures:
+        sign = ">=" if figure.at_least else "<="
+        table.add_row(
+            figure.name,
+            f"{figure.value:.3g} {figure.unit}",
+            f"{sign} {figure.target:g} {figure.unit}",
+            "yes" if figure.met else "NO",
+        )
+    Console().print(table)
+    return 0 if all(figure.met for figure in figures) else 1
+
+
+def make_test_recipe(folder: Path) -> Path:
+    """A recipe of the rendered product after a few steps."""
+    save_parts(folder / "golden", range(1, 13), [None])
+    recipe = make_recipe(FitRequest(folder / "golden", folder / "recipe", steps=10), lambda _: None, lambda _: None)
+    calibrate_thresholds(recipe, folder / "golden", None, None, 0.01, 12, lambda _done, _total: None)
+    return recipe.folder
+
+
+def write_parts(folder: Path) -> None:
+    """Parts as BMP, which costs next to nothing to decode: a camera does not decode either."""
+    folder.mkdir()
+    kinds: list[str | None] = [None, *DEFECTS]
+    for i in range(12):
+        cv2.imwrite(str(folder / f"{i:02d}.bmp"), cv2.cvtColor(render(500 + i, kinds[i % len(kinds)]).image, cv2.COLOR_RGB2BGR))
+
+
+def measure_latency(folder: Path, recipe: Path, parts: int, rate: float) -> Iterator[Figure]:
+    """A line at a rate below its limit, with a subscriber, the bridge and a PLC beside it."""
+    port = write_line(folder, recipe, rate)
+    plc_log, run_log, heard = folder / "plc.jsonl", folder / "run.jsonl", folder / "heard.jsonl"
+    line = ["--line", "3", "--config-dir", str(folder)]
+    with (
+        background([sys.executable, "-m", "tests.virtual_line.plc_server", "--port", str(port), "--log", str(plc_log)]),
+        background([script("inspect"), "plc", *line]),
+        listener(folder, parts, heard),
+        run_log.open("wb") as log,
+    ):
+        time.sleep(3)  # all are up: the first parts are not to be measured against their start
+        subprocess.run([script("inspect"), "run", *line, "--parts", str(parts), "--json"], stdout=log, check=True)
+        time.sleep(1)
+    verdicts = [event for event in read_events(run_log) if event["event"] == "verdict"]
+    received = {event["seq"]: event["received"] for event in read_events(heard)}
+    published = {verdict["seq"]: seconds(verdict["time"]) for verdict in verdicts}
+    overhead = [
+        (received[v["seq"]] - seconds(v["captured"])) * 1e3 - v["stages"]["engine"] for v in verdicts if v["seq"] in received
+    ]
+    hearing = [(received[seq] - at) * 1e3 for seq, at in published.items() if seq in received]
+    writing = [(event["time"] - published[event["part_id"]]) * 1e3 for event in read_events(plc_log) if "part_id" in event]
+    if not len(received) == len(writing) == len(verdicts) == parts:
+        raise RuntimeError(
+            f"of {parts} parts: {len(verdicts)} verdicts, {len(received)} heard, {len(writing)} written to the PLC"
+        )
+    yield Figure("capture to received verdict less the engine, median", float(np.median(overhead)), "ms", 3)
+    yield Figure("capture to received verdict less the engine, p99", float(np.percentile(overhead, 99)), "ms", 10)
+    yield Figure("publication to subscriber, median", float(np.median(hearing)), "ms", 1)
+    yield Figure("publication to PLC register, p99", float(np.percentile(writing, 99)), "ms", 5)
+
+
+def measure_sustained(folder: Path, recipe: Path, frames: int) -> Iterator[Figure]:
+    """A line as fast as it can, its memory, and the bare engine before and after it."""
+    write_line(folder, recipe, 0)
+    run_log = folder / "sustained.jsonl"
+    words = [
+        script("inspect"),
+        "run",
+        "--line",
+        "3",
+        "--config-dir",
+        str(folder),
+        "--parts",
+        str(WARM_FRAMES + frames),
+        "--json",
+    ]
+    before = bare_rate(recipe, folder / "parts")
+    with run_log.open("wb") as log:
+        process = subprocess.Popen(words, stdout=log)
+        warm, last = watch_memory(process, run_log)
+    if process.returncode:
+        raise RuntimeError(f"inspect run: exit status {process.returncode}")
+    after = bare_rate(recipe, folder / "parts")
+    decided = [seconds(event["decided"]) for event in read_events(run_log) if event["event"] == "verdict"][WARM_FRAMES:]
+    rate = (len(decided) - 1) / (decided[-1] - decided[0])
+    bare = (before + after) / 2
+    print(f"bare engine loop {before:.1f} and {after:.1f} frames/s, inspect run {rate:.1f} frames/s")
+    print(f"memory {warm / 2**20:.0f} MiB after {WARM_FRAMES} frames, {last / 2**20:.0f} MiB after {WARM_FRAMES + frames}")
+    yield Figure("rate of inspect run over the bare engine loop's", rate / bare, "", 0.95, at_least=True)
+    yield Figure(f"growth of memory over {frames} frames", (last / warm - 1) * 100, "%", 2)
+
+
+def bare_rate(recipe_folder: Path, parts: Path, frames: int = 200) -> float:
+    """Frames a second of nothing but cut and infer."""
+    recipe = load_recipe(recipe_folder)
+    engine, geometry = load_engine(recipe), recipe.manifest.geometry
+    pictures = [np.asarray(cv2.imread(str(file))) for file in sorted(parts.iterdir())]
+    tiles = geometry.cut_new(pictures[0])
+    frame_map, scores = np.empty(geometry.map_shape, np.float32), np.empty(len(SCORES), np.float32)
+    for i in range(-20, frames):
+        if i == 0:
+            begun = time.perf_counter()
+        cut_and_infer(geometry, pictures[i % len(pictures)], tiles, engine, frame_map, scores)
+    return frames / (time.perf_counter() - begun)
+
+
+def cut_and_infer(geometry: Geometry, picture: Any, tiles: Any, engine: Any, frame_map: Any, scores: Any) -> None:
+    """One turn of the bare loop."""
+    geometry.cut(picture, tiles)
+    engine.infer(tiles, frame_map, scores)
+
+
+def watch_memory(process: subprocess.Popen[bytes], run_log: Path) -> tuple[int, int]:
+    """Resident bytes after the warm-up, and the last seen before the end."""
+    watched, warm, last = psutil.Process(process.pid), 0, 0
+    while process.poll() is None:
+        try:
+            last = watched.memory_info().rss or last
+        except psutil.NoSuchProcess:
+            break
+        if not warm and run_log.read_bytes().count(b"\n") > WARM_FRAMES:
+            warm = last
+        time.sleep(0.2)
+    process.wait()
+    return warm, last
+
+
+def write_line(folder: Path, recipe: Path, rate: float) -> int:
+    """Write the line's file with fresh ports; returns the PLC's."""
+    ports = free_ports(3)
+    (folder / "3.toml").write_text(LINE_FILE.format(recipe=recipe, rate=rate, ports=ports))
+    return ports[2]
+
+
+@contextmanager
+def listener(folder: Path, parts: int, heard: Path) -> Iterator[None]:
+    """A subscriber in a process of its own, which ends by itself."""
+    words = [sys.executable, "-m", "tests.benchmarks", "--listen", str(folder), "--parts", str(parts)]
+    with heard.open("wb") as out:
+        process = subprocess.Popen(words, stdout=out)
+        try:
+            yield
+        finally:
+            process.wait(timeout=30)
+
+
+def listen(folder: Path, parts: int) -> int:
+    """Note when each verdict comes in."""
+    subscriber = Subscriber(load_line("3", folder), "watch")
+    heard = 0
+    while heard < parts:
+        message = subscriber.receive(1.0)
+        now = time.time()
+        if isinstance(message, Verdict):
+            heard += 1
+            print(json.dumps({"seq": message.seq, "received": now}), flush=True)
+    subscriber.close()
+    return 0
+
+
+def seconds(utc: str) -> float:
+    """A message's UTC time in seconds."""
+    return datetime.fromisoformat(utc).timestamp()
