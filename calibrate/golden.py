@@ -13,7 +13,7 @@ import numpy as np
 
 from engines.errors import ImageError, RecipeError
 from engines.geometry import Pixels
-from engines.images import decode_image, list_images
+from engines.images import decode_image, list_images, read_content
 from engines.recipe import GoldenSample, Manifest
 
 FEWEST = 10
@@ -46,8 +46,8 @@ def read_golden(folder: Path, seed: int, skip_damaged: bool, say: Callable[[str]
     """
     names, digests, images, damaged = [], [], [], []
     for file in list_images(folder):
-        content = file.read_bytes()
         try:
+            content = read_content(file)
             images.append(decode_image(content, str(file)))
         except ImageError as error:
             damaged.append(str(error))
@@ -86,7 +86,7 @@ def read_held_out(folder: Path, manifest: Manifest) -> list[Pixels]:
             raise RecipeError(
                 f"{file}: held-out golden sample is missing; give the folder that the fit used with --golden, or fit again"
             )
-        content = file.read_bytes()
+        content = read_content(file)
         if hashlib.sha256(content).hexdigest() != sample.sha256:
             raise RecipeError(f"{file}: held-out golden sample has changed since the fit; restore the file or fit again")
         images.append(resize(decode_image(content, str(file)), width, height))
