@@ -70,9 +70,13 @@ def watch(
     log = EventLog(console, as_json)
     with _stop_event() as stop:
         subscriber = Subscriber(load_line(line, config_dir), client, rejects_only=rejects)
+        lost = 0
         try:
             while not stop.is_set():
                 message = subscriber.receive(0.2)
+                if subscriber.lost > lost:
+                    log.say("error", "verdicts were lost on the way here", {"lost": subscriber.lost - lost})
+                    lost = subscriber.lost
                 if isinstance(message, Verdict):
                     log.verdict(message)
                 elif isinstance(message, Alarm):

@@ -113,8 +113,10 @@ def _camera(line: Line, recipe: Recipe) -> Finding:
             )
         return Finding("camera", "ok", f"gives pictures of {width} x {height}{' (simulated)' if camera.simulated else ''}")
     finally:
-        camera.stop()
-        camera.close()
+        try:
+            camera.stop()
+        finally:
+            camera.close()
 
 
 def _ports(line: Line) -> Finding:

@@ -55,15 +55,16 @@ class PictureWriter:
                 picture = draw_reject(verdict, image, frame_map, self._geometry)
                 if not cv2.imwrite(str(self._folder / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
                     raise OSError(f"{self._folder / name}: cannot be written")
-                self._prune()
-            except (OSError, cv2.error) as error:
+                self._prune(verdict.line)
+            except Exception as error:  # noqa: BLE001 - told by `warn`; a picture must never end the line, nor this thread
                 self.left_out += 1
                 if str(error) not in self._warned:
                     self._warned.add(str(error))
                     self._warn(f"pictures of rejects are not written: {error}")
 
-    def _prune(self) -> None:
-        for old in sorted(self._folder.glob("*.png"), key=lambda file: file.stat().st_mtime_ns)[: -self._keep]:
+    def _prune(self, line: str) -> None:
+        """Remove this line's oldest pictures; other files are not ours."""
+        for old in sorted(self._folder.glob(f"{line}-*-*-*.png"), key=lambda file: file.stat().st_mtime_ns)[: -self._keep]:
             old.unlink(missing_ok=True)
 
 

@@ -92,7 +92,9 @@ def test_a_disk_that_refuses_the_state_of_the_fit_is_told_at_once(ten: Path, tmp
 def test_a_disk_that_refuses_thresholds_keeps_the_old_ones(recipe: Recipe, golden_folder: Path, tmp_path: Path) -> None:
     own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
     before = (own / FILE).read_bytes()
-    words = ["thresholds", "--recipe", own, "--golden", golden_folder, "--rejects", golden_folder]
+    (tmp_path / "rejects").mkdir()
+    shutil.copy(golden_folder / "000.png", tmp_path / "rejects")
+    words = ["thresholds", "--recipe", own, "--golden", golden_folder, "--rejects", tmp_path / "rejects"]
     message = _one_line(_with_small_disk(100, Path(sys.executable).with_name("calibrate"), *words))
     assert "assembly: the thresholds cannot be written (File too large)" in message
     assert (own / FILE).read_bytes() == before
