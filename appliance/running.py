@@ -7,6 +7,7 @@ heartbeat, snapshots).  What people look at is told through a bounded queue, so 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -32,6 +33,7 @@ from engines.thresholds import IGNORE_MASK, load_thresholds
 GRAB_TIMEOUT_S = 0.1  # how often a quiet camera lets the capture thread look whether it should stop
 REOPEN_FIRST_S, REOPEN_LONGEST_S = 0.5, 5.0
 EVENTS_KEPT = 10_000
+SWITCH_INTERVAL_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,9 @@ class RunningLine:
 
     def start(self) -> None:
         """Begin to inspect."""
+        # An engine that is called from Python takes the interpreter's lock hundreds of times a frame; with the usual 5 ms a
+        # thread that decodes or logs would hold it up each time.
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._decide.start()
         self._capture.start()
 
