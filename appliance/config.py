@@ -5,6 +5,7 @@ Paths in a line file are relative to the folder that holds it.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,8 +15,9 @@ from msgspec import Meta
 from engines.errors import ConfigError
 from engines.lines import LineRecipe, decode_toml, line_file, relative_to
 
+MAX_PORT = 65_535
 Rate = Annotated[float, Meta(ge=0, le=10_000, description="parts a second; 0: as fast as they are taken")]
-Port = Annotated[int, Meta(ge=1, le=65_535)]
+Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
 Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^:/]+:\d{1,5}|ipc://.+)$", description="tcp://ADDRESS:PORT or ipc://FILE")]
 FeatureValue = bool | int | float | str
 
@@ -23,7 +25,7 @@ FeatureValue = bool | int | float | str
 def is_local(endpoint: str) -> bool:
     """Whether only this box can reach an endpoint."""
     host = endpoint.removeprefix("tcp://").rsplit(":", 1)[0]
-    return endpoint.startswith("ipc://") or host in ("localhost", "::1", "[::1]") or host.startswith("127.")
+    return endpoint.startswith("ipc://") or host == "localhost" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 class PylonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="pylon", tag_field="kind", kw_only=True):
@@ -78,7 +80,10 @@ class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     keys: Annotated[str | None, Meta(description="folder of CURVE keys, made by `inspect keys`")] = None
 
     def __post_init__(self) -> None:
-        """Refuse one address for two sockets, and an open network without keys."""
+        """Refuse a port that there is not, one address for two sockets, and an open network without keys."""
+        for endpoint in (self.verdicts, self.snapshot):
+            if endpoint.startswith("tcp://") and not 1 <= int(endpoint.rsplit(":", 1)[1]) <= MAX_PORT:
+                raise ValueError(f"{endpoint}: a port is 1 to {MAX_PORT}")
         if self.verdicts == self.snapshot:
             raise ValueError("verdicts and snapshot must be two addresses")
         if self.keys is None and not all(is_local(endpoint) for endpoint in (self.verdicts, self.snapshot)):

@@ -51,7 +51,9 @@ class Decider:
             frame_map[self._ignored] = 0
             scores = frame_scores(frame_map)
         score = float(scores[self._score_index])
-        if not (math.isfinite(score) and math.isfinite(float(frame_map.sum(dtype=np.float64)))):
+        with np.errstate(invalid="ignore"):  # infinities of both signs add up to NaN, which is as telling
+            total = float(frame_map.sum(dtype=np.float64))
+        if not (math.isfinite(score) and math.isfinite(total)):
             return Decision(False, "engine-fault", "the score or the map is not finite", None, ())
         regions = self._regions(frame_map)
         # Written so that whatever compares as false is a reject.

@@ -202,13 +202,15 @@ class RunningLine:
         poller.register(self._publisher.snapshot_socket, zmq.POLLIN)
         try:
             while True:
+                # Asked first: whatever was said before the end of capture is then still told below.
+                captured_all = self._captured_all.is_set()
                 self._publisher.change_state(self._state())
                 for job in self._pipeline.results():
                     self._give_verdict(job)
                 while self._alarms:
                     self._raise_alarm(self._alarms.popleft())
                 self._publisher.answer_snapshots()
-                if self._captured_all.is_set() and self._pipeline.empty:
+                if captured_all and self._pipeline.empty:
                     break
                 ready = dict(poller.poll(self._poll_ms(self._publisher.beat())))
                 if self._pipeline.wakeup in ready:
@@ -274,7 +276,9 @@ class RunningLine:
         self._publisher.publish_verdict(verdict)
         self.events.append(verdict)
         if self._pictures and not passed and frame.image is not None:
-            self._pictures.offer(verdict, frame.image, job.slot.frame_map if job.slot and not job.abandoned else None)
+            # After a fault of the engine the slot holds an earlier part's map, or NaN.
+            has_map = not job.abandoned and reason != "engine-fault"
+            self._pictures.offer(verdict, frame.image, job.slot.frame_map if job.slot and has_map else None)
         self._pipeline.release(job)
 
     def _notify(self, severity: Literal["info", "warning", "error"], text: str) -> None:

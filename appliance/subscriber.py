@@ -35,7 +35,11 @@ class Subscriber:
         self._waiting: deque[Message] = deque()
         self.lost = 0  # verdicts that could not be had any more
         self._context = zmq.Context()
-        self._sub = self._socket(zmq.SUB)
+        try:
+            self._sub = self._socket(zmq.SUB)
+        except BaseException:
+            self._context.destroy(0)
+            raise
         self._sub.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE)
         self._sub.setsockopt(zmq.RECONNECT_IVL, 20)  # ms: a line that starts is heard before its first parts
         for topic in ("reject", "alarm") if rejects_only else ("verdict", "heartbeat", "alarm"):

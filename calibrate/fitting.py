@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import msgspec
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from calibrate.features import FeatureSource
+from engines.errors import RecipeError
 from engines.tfa_net import TFANet
 
 CHECKS = 10  # times that the held-out loss is measured, in the second half of the fit
@@ -87,7 +89,10 @@ class Fit:
     def resume(self) -> int:
         """Take up a saved state of the same fit, if there is one. Returns the step it stands at."""
         if self._file.exists():
-            state = torch.load(self._file, map_location="cpu", weights_only=True)  # weights_only: tensors, never code
+            try:
+                state = torch.load(self._file, map_location="cpu", weights_only=True)  # weights_only: tensors, never code
+            except (RuntimeError, EOFError, UnpicklingError):
+                return self._step  # cut off by a loss of power: start again
             if state["identity"] == self._identity:
                 self._network.load_state_dict(state["network"])
                 self._optimizer.load_state_dict(state["optimizer"])
@@ -147,19 +152,24 @@ class Fit:
 
     def _save(self) -> None:
         aside = self._file.with_suffix(".part")
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(
-            {
-                "identity": self._identity,
-                "step": self._step,
-                "network": self._network.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "schedule": self._schedule.state_dict(),
-                "draw": self._draw.get_state(),
-                "masks": torch.get_rng_state(),
-                "best_loss": self._best_loss,
-                "best": self._best,
-            },
-            aside,
-        )
-        aside.replace(self._file)
+        state = {
+            "identity": self._identity,
+            "step": self._step,
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "draw": self._draw.get_state(),
+            "masks": torch.get_rng_state(),
+            "best_loss": self._best_loss,
+            "best": self._best,
+        }
+        try:
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(state, aside)
+            aside.replace(self._file)
+        except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError when the disk refuses
+            aside.unlink(missing_ok=True)
+            raise RecipeError(
+                f"{self._file}: the state of the fit cannot be saved ({str(error).splitlines()[0]}); "
+                "make room or choose another place, then run the same command again"
+            ) from error

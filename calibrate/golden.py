@@ -13,7 +13,7 @@ import numpy as np
 from engines.errors import ImageError
 from engines.geometry import Pixels
 from engines.golden_samples import resize
-from engines.images import decode_image, list_images
+from engines.images import decode_image, list_images, read_content
 from engines.recipe import GoldenSample
 
 FEWEST = 10
@@ -46,8 +46,8 @@ def read_golden(folder: Path, seed: int, skip_damaged: bool, say: Callable[[str]
     """
     names, digests, images, damaged = [], [], [], []
     for file in list_images(folder):
-        content = file.read_bytes()
         try:
+            content = read_content(file)
             images.append(decode_image(content, str(file)))
         except ImageError as error:
             damaged.append(str(error))

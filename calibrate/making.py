@@ -74,7 +74,7 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
     for source in (fitted, held_out):
         source.keep_vectors(network)
     state_folder = request.recipe.with_name(f".{request.recipe.name}.fitting")
-    identity = _identity(config, geometry, golden, settings, template)
+    identity = _identity(config, geometry, golden, settings, template, backbone)
     fit = Fit(
         network,
         fitted,
@@ -121,10 +121,15 @@ def _template(request: FitRequest, golden: Golden, medoid: int) -> int:
     return names.index(request.template)
 
 
-def _identity(config: ModelConfig, geometry: Geometry, golden: Golden, settings: FitSettings, template: int) -> str:
+def _identity(
+    config: ModelConfig, geometry: Geometry, golden: Golden, settings: FitSettings, template: int, backbone: Backbone
+) -> str:
     """A digest of everything that the fitted weights depend on."""
     parts = msgspec.json.encode((config, geometry, golden.samples, settings, template, str(torch.__version__)))
-    return hashlib.sha256(parts).hexdigest()
+    digest = hashlib.sha256(parts)
+    for value in backbone.levels.state_dict().values():
+        digest.update(value.cpu().numpy())
+    return digest.hexdigest()
 
 
 def _write(

@@ -75,11 +75,19 @@ def calibrate_thresholds(
         false_reject_rate=false_reject_rate,
         held_out_scores=tuple(float(value) for value in column),
         score_choice=margins,
-        ignore_mask=None if mask is None else _store_mask(recipe, mask),
+        ignore_mask=None if mask is None else hashlib.sha256(png_bytes(mask)).hexdigest(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         created_by=getpass.getuser(),
     )
-    save_thresholds(recipe.folder, thresholds)
+    try:
+        if mask is not None:
+            write_file(recipe.folder / IGNORE_MASK, png_bytes(mask))
+        save_thresholds(recipe.folder, thresholds)
+    except OSError as error:
+        raise RecipeError(
+            f"{recipe.folder}: the thresholds cannot be written ({error.strerror or error}); "
+            "make room, then run the same command again"
+        ) from error
     return thresholds
 
 
@@ -98,9 +106,3 @@ def _maps(
 def _next_version(recipe: Recipe) -> int:
     file = recipe.folder / FILE
     return decode_json(file.read_bytes(), Thresholds, file).version + 1 if file.exists() else 1
-
-
-def _store_mask(recipe: Recipe, mask: Pixels) -> str:
-    content = png_bytes(mask)
-    write_file(recipe.folder / IGNORE_MASK, content)
-    return hashlib.sha256(content).hexdigest()

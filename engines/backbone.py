@@ -135,7 +135,7 @@ def _read_state(file: Path) -> dict[str, Tensor]:
         ) from error
     if not isinstance(state, dict):
         raise RecipeError(f"{file}: holds no table of tensors; give a state dict with --backbone-weights")
-    return state
+    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
 
 
 def _packaged_lite0() -> Path:

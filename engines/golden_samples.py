@@ -10,7 +10,7 @@ import numpy as np
 
 from engines.errors import RecipeError
 from engines.geometry import Pixels
-from engines.images import decode_image
+from engines.images import decode_image, read_content
 from engines.recipe import Manifest
 
 
@@ -34,7 +34,7 @@ def _read(file: Path, sha256: str, manifest: Manifest) -> Pixels:
         raise RecipeError(
             f"{file}: this golden sample is missing; give the folder that the fit used with --golden, or fit again"
         )
-    content = file.read_bytes()
+    content = read_content(file)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise RecipeError(f"{file}: this golden sample has changed since the fit; restore the file or fit again")
     return resize(decode_image(content, str(file)), *manifest.geometry.frame)

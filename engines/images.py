@@ -29,8 +29,13 @@ def read_image(file: Path) -> Pixels:
     Raises ImageError for a file that is missing, truncated, no image, or deeper than 8 bits (Pillow would cut that down
     without a word).
     """
+    return decode_image(read_content(file), str(file))
+
+
+def read_content(file: Path) -> bytes:
+    """A file's content. Raises ImageError that names it."""
     try:
-        return decode_image(file.read_bytes(), str(file))
+        return file.read_bytes()
     except OSError as error:
         raise ImageError(f"{file}: cannot be read ({error.strerror or error})") from error
 
@@ -43,6 +48,7 @@ def decode_image(content: bytes, name: str) -> Pixels:
             raw_modes = " ".join(str(tile.args) for tile in image.tile)
             if image.mode in DEEP_MODES or ";16" in raw_modes:
                 raise ImageError(f"{name}: more than 8 bits a channel; save it as 8-bit grey or colour")
+            image.info.pop("transparency", None)  # alpha is left out; Pillow would warn of that for a palette
             return np.array(image.convert("L" if image.mode in GREY_MODES else "RGB"))
     except UnidentifiedImageError:
         raise ImageError(f"{name}: not an image, or of a format that is not supported; remove it or save it as PNG") from None

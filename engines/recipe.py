@@ -82,8 +82,10 @@ def load_recipe(folder: Path) -> Recipe:
     except OSError as error:
         raise RecipeError(f"{file}: cannot be read ({error.strerror})") from error
     manifest = decode_json(content, Manifest, file)
+    if unchecked := sorted({WEIGHTS, TEMPLATE} - set(manifest.files)):
+        raise RecipeError(f"{file}: has no digest of {', '.join(unchecked)}; restore the recipe from its backup")
     for name, expected in manifest.files.items():
-        if Path(name).name != name:
+        if Path(name).name != name or name in ("", ".."):
             raise RecipeError(f"{file}: names a file outside the recipe ({name!r}); restore the recipe from its backup")
         check_digest(folder / name, expected)
     return Recipe(folder, manifest, hashlib.sha256(content).hexdigest())
@@ -109,7 +111,7 @@ def decode_json(content: bytes, kind: type[T], file: Path) -> T:
     """Typed JSON, or a RecipeError that names file and key."""
     try:
         return msgspec.json.decode(content, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{file}: {error}; restore the file from its backup or make it again") from error
 
 
@@ -147,12 +149,12 @@ def written_aside(folder: Path) -> Iterator[Path]:
             folder.rename(old)
         aside.rename(folder)
     except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
         raise RecipeError(
             f"{folder}: cannot be written ({error.strerror or error}); nothing was changed there: "
             "make room or choose another place, then run the same command again"
         ) from error
     finally:
+        if old.exists() and not folder.exists():  # also when interrupted between the two renames
+            old.rename(folder)
         shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -17,6 +17,7 @@ A verdict (4 to 10) is one write, so that the PLC never sees half of it.
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 import time
@@ -29,6 +30,9 @@ from appliance.plc import STATE_CODES, VERDICT_CODES, PlcError, PlcStatus, PlcVe
 
 STATUS, VERDICT, ACKNOWLEDGE, LENGTH = 0, 4, 11, 12
 ACKNOWLEDGE_POLL_S = 0.002
+
+# What pymodbus logs, its exceptions say as well; without a handler it would be printed among our own output.
+logging.getLogger("pymodbus").addHandler(logging.NullHandler())
 
 
 class ModbusPlc:

@@ -1,0 +1,136 @@
+"""`inspect doctor`: a good line is found good, and each thing that is wrong is found and named."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from appliance.config import Line
+from appliance.doctor import Finding, examine
+from engines.recipe import TEMPLATE, Recipe
+from engines.thresholds import FILE
+from tests.appliance.conftest import MadeEngine, MakeLine, emulated, on_air, plc_server
+
+HOST_CHECKS = {"receive buffer", "mtu"}  # what they find depends on the box
+
+
+@pytest.fixture
+def made_engine(monkeypatch: pytest.MonkeyPatch) -> MadeEngine:
+    """Stands in for the recipe's engine."""
+    engine = MadeEngine()
+    monkeypatch.setattr("appliance.doctor.load_engine", lambda _recipe, _target: engine)
+    return engine
+
+
+def findings(line: Line) -> dict[str, Finding]:
+    return {finding.check: finding for finding in examine(line)}
+
+
+def test_all_is_well_on_a_good_line(
+    tmp_path: Path, make_line: MakeLine, recipe: Recipe, parts_folder: Path, free_ports: Callable[[int], list[int]]
+) -> None:
+    (port,) = free_ports(1)
+    camera = {"kind": "pylon", "serial": "0815-0000", "trigger": "software", "features": emulated(parts_folder)}
+    line = make_line(recipe=recipe.folder, camera=camera, plc={"kind": "modbus", "host": "127.0.0.1", "port": port})
+    with plc_server(port, tmp_path / "plc.jsonl"):
+        found = findings(line)
+    assert list(found) == ["config", "recipe", "thresholds", "engine", "camera", "ports", "plc", "receive buffer", "mtu"]
+    for check in found.keys() - HOST_CHECKS:
+        assert found[check].outcome == "ok", found[check]
+    assert found["engine"].text == "torch float32 runs"
+    assert found["camera"].text == "gives pictures of 512 x 512 (simulated)"
+    assert found["plc"].text == f"127.0.0.1:{port} answers"
+    assert {found[check].outcome for check in HOST_CHECKS} <= {"ok", "warning"}
+
+
+@pytest.mark.usefixtures("made_engine")
+def test_an_absent_camera_and_plc_are_found(
+    make_line: MakeLine, recipe: Recipe, free_ports: Callable[[int], list[int]]
+) -> None:
+    (port,) = free_ports(1)
+    plc = {"kind": "modbus", "host": "127.0.0.1", "port": port}
+    found = findings(make_line(recipe=recipe.folder, camera={"kind": "pylon", "serial": "4711"}, plc=plc))
+    assert found["camera"].outcome == found["plc"].outcome == "failed"
+    assert "camera serial 4711: not found (cameras here: Emulation serial 0815-0000" in found["camera"].text
+    assert found["plc"].text.startswith(f"127.0.0.1:{port} does not answer; check its address")
+    assert found["ports"].outcome == "ok", "one failure does not end the examination"
+
+
+@pytest.mark.usefixtures("made_engine")
+def test_a_line_without_plc_is_a_warning(make_line: MakeLine, recipe: Recipe) -> None:
+    finding = findings(make_line(recipe=recipe.folder))["plc"]
+    assert (finding.outcome, "nothing ejects rejects" in finding.text) == ("warning", True)
+
+
+def test_a_tampered_recipe_is_found_and_nothing_of_it_is_run(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:
+    copy = tmp_path / "recipe"
+    shutil.copytree(recipe.folder, copy)
+    (copy / TEMPLATE).write_bytes((copy / TEMPLATE).read_bytes() + b"\0")
+    found = findings(make_line(recipe=copy))
+    assert found["recipe"].outcome == "failed"
+    assert f"{TEMPLATE}: changed since it was written" in found["recipe"].text
+    assert not {"thresholds", "engine", "camera"} & found.keys()
+
+
+@pytest.mark.usefixtures("made_engine")
+def test_missing_thresholds_are_found_with_the_command_that_makes_them(
+    tmp_path: Path, make_line: MakeLine, recipe: Recipe
+) -> None:
+    copy = tmp_path / "recipe"
+    shutil.copytree(recipe.folder, copy)
+    (copy / FILE).unlink()
+    finding = findings(make_line(recipe=copy))["thresholds"]
+    assert (finding.outcome, f"run: calibrate thresholds --recipe {copy}" in finding.text) == ("failed", True)
+
+
+def test_an_engine_that_gives_no_numbers_is_found(make_line: MakeLine, recipe: Recipe, made_engine: MadeEngine) -> None:
+    made_engine.act = lambda _call, _map, scores: scores.fill(np.nan)
+    finding = findings(make_line(recipe=recipe.folder))["engine"]
+    assert finding.outcome == "failed"
+    assert "not finite" in finding.text
+
+
+@pytest.mark.usefixtures("made_engine")
+def test_pictures_of_another_size_are_found(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:
+    (tmp_path / "parts").mkdir()
+    cv2.imwrite(str(tmp_path / "parts" / "0.png"), np.zeros((48, 64, 3), np.uint8))
+    camera = {"kind": "replay", "source": str(tmp_path / "parts"), "rate": 0}
+    finding = findings(make_line(recipe=recipe.folder, camera=camera))["camera"]
+    assert finding.outcome == "failed"
+    assert "its pictures are 64 x 48, the recipe was made for 512 x 512" in finding.text
+
+
+@pytest.mark.usefixtures("made_engine")
+def test_a_hardware_triggered_camera_is_opened_but_not_waited_for(
+    make_line: MakeLine, recipe: Recipe, parts_folder: Path
+) -> None:
+    camera = {"kind": "pylon", "serial": "0815-0000", "features": emulated(parts_folder)}
+    finding = findings(make_line(recipe=recipe.folder, camera=camera))["camera"]
+    assert (finding.outcome, finding.text) == ("ok", "opens and takes its features; waits for its hardware trigger")
+
+
+@pytest.mark.usefixtures("made_engine")
+def test_a_taken_port_is_found(make_line: MakeLine, recipe: Recipe) -> None:
+    line = make_line(recipe=recipe.folder)
+    address = line.config.publish.snapshot
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(address.rsplit(":", 1)[1])))
+        taken.listen()
+        finding = findings(line)["ports"]
+    assert finding.outcome == "warning"
+    assert finding.text.startswith(f"publish.snapshot: {address}: Address already in use")
+
+
+@pytest.mark.usefixtures("made_engine")
+def test_a_line_that_runs_meanwhile_is_not_disturbed(make_line: MakeLine, recipe: Recipe) -> None:
+    line = make_line(recipe=recipe.folder)
+    with on_air(line) as station:
+        assert findings(line)["ports"].outcome == "warning"
+        station.publish()
+        assert station.publisher.seq == 1

@@ -1,0 +1,111 @@
+"""The command `calibrate`, as a user meets it: mistakes in one line with exit status 2, and disks that take no more."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engines.recipe import Recipe
+from engines.thresholds import FILE
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+SAVE_AT_EVERY_STEP = """
+import calibrate.fitting
+import calibrate.cli
+calibrate.fitting.SAVE_SECONDS = 0
+calibrate.cli.main()
+"""
+
+
+def _one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in done.stdout
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--golden", "absent", "--recipe", "r"], "absent: no such folder"),
+        (["--golden", "g", "--recipe", "r", "--region", "1,2,3"], "--region 1,2,3: give x,y,width,height"),
+        (["--golden", "g", "--recipe", "r", "--profile", "huge"], "choose from tfa-net: small, base"),
+        ([], "--golden"),
+    ],
+    ids=["missing folder", "region", "profile", "no option"],
+)
+def test_a_mistake_is_one_line_and_status_2(command: Command, tmp_path: Path, words: list[str], named: str) -> None:
+    assert named in _one_line(command("calibrate", "fit", *words, cwd=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_holds_an_example(command: Command) -> None:
+    done = command("calibrate", "fit", "--help")
+    assert done.returncode == 0
+    assert "Example:  calibrate fit --golden" in " ".join(done.stdout.split("\n")).replace("\u2502", "")
+
+
+def _with_small_disk(limit: int, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run a command whose files may take no more than so many bytes, as on a full disk."""
+    return subprocess.run(
+        [*map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+
+
+@pytest.fixture
+def ten(golden_folder: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "golden"
+    folder.mkdir()
+    for file in sorted(golden_folder.iterdir())[:10]:
+        shutil.copy(file, folder)
+    return folder
+
+
+def test_a_disk_that_refuses_the_recipe_leaves_nothing_half_written(ten: Path, tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("calibrate")
+    words = ["fit", "--golden", ten, "--recipe", tmp_path / "made" / "module", "--steps", 10]
+    message = _one_line(_with_small_disk(1_000_000, script, *words))
+    assert "module: cannot be written (File too large); nothing was changed there" in message
+    assert not list((tmp_path / "made").iterdir())
+
+
+def test_a_disk_that_refuses_the_state_of_the_fit_is_told_at_once(ten: Path, tmp_path: Path) -> None:
+    words = ["fit", "--golden", ten, "--recipe", tmp_path / "made" / "module", "--steps", 10]
+    message = _one_line(_with_small_disk(1_000_000, sys.executable, "-c", SAVE_AT_EVERY_STEP, *words))
+    assert "state.pt: the state of the fit cannot be saved" in message
+    assert "run the same command again" in message
+    assert not [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
+
+
+def test_a_disk_that_refuses_thresholds_keeps_the_old_ones(recipe: Recipe, golden_folder: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
+    before = (own / FILE).read_bytes()
+    words = ["thresholds", "--recipe", own, "--golden", golden_folder, "--rejects", golden_folder]
+    message = _one_line(_with_small_disk(100, Path(sys.executable).with_name("calibrate"), *words))
+    assert "assembly: the thresholds cannot be written (File too large)" in message
+    assert (own / FILE).read_bytes() == before
+    assert sorted(path.name for path in own.iterdir()) == sorted(path.name for path in recipe.folder.iterdir())
+
+
+def test_thresholds_take_recipe_and_golden_samples_from_a_line(
+    command: Command, recipe: Recipe, golden_folder: Path, parts_folder: Path, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
+    (tmp_path / "3.toml").write_text(f'recipe = "assembly"\ngolden = "{golden_folder}"\n')
+    done = command("calibrate", "thresholds", "--line", 3, "--config-dir", tmp_path, "--rejects", parts_folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "version 2" in done.stdout
+    assert '"version": 2' in (own / FILE).read_text()
