@@ -1,8 +1,8 @@
 """TensorRT on an NVIDIA GPU, half precision: the plan is made by torch-tensorrt, and run by TensorRT's own runtime.
 
-NOT YET RUN on a GPU: written against the documented interface of torch-tensorrt 2.14 and TensorRT 11 (10 on Jetson); what needs no
-GPU, that every operation has a converter, is checked in the test suite.  All networks are strongly typed: the casts in the graph
-(engines/half.py) decide what is computed in half precision.
+NOT YET RUN on a GPU: written against the documented interface of torch-tensorrt 2.14 and TensorRT 11 (10 on Jetson); what
+needs no GPU, that every operation has a converter, is checked in the test suite.  All networks are strongly typed: the casts
+in the graph (engines/half.py) decide what is computed in half precision.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ INPUT = 0  # of a plan's tensors, in the order of the graph: tiles, then map and
 
 
 class TensorRtSlot:
-    """Page-locked buffers and device buffers of one frame; copy in, compute and copy out are chained by events on three streams."""
+    """Page-locked and device buffers of one frame; copy in, compute and copy out are chained by events on three streams."""
 
     def __init__(self, engine: Any, streams: Sequence[torch.cuda.Stream], geometry: Geometry) -> None:
         side = geometry.input_side
