@@ -62,6 +62,7 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """What computes."""
 
     target: str = "torch"
+    precision: str = "float32"
     slots: Annotated[int, Meta(ge=1, le=64, description="frames in flight")] = 3
 
 

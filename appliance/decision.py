@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from appliance.messages import Reason, Region
 from engines.geometry import Geometry
+from engines.regions import MapRegion, find_regions
 from engines.scores import SCORES, frame_scores
 from engines.thresholds import Thresholds
 
@@ -63,20 +63,13 @@ class Decider:
     def _regions(self, frame_map: npt.NDArray[np.float32]) -> tuple[Region, ...]:
         """Connected areas over the pixel threshold, of the minimum area and more, highest peak first."""
         assert self._thresholds is not None, "decide() returns before this without thresholds"
-        np.greater(frame_map, self._thresholds.pixel_threshold, out=self._over.view(np.bool_))
-        if not cv2.countNonZero(self._over):
-            return ()
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(self._over, connectivity=8)
-        regions = []
-        for label in range(1, count):
-            left, top, width, height, area = (int(value) for value in stats[label])
-            if area < self._thresholds.minimum_area:
-                continue
-            box = np.s_[top : top + height, left : left + width]
-            peak = float(frame_map[box][labels[box] == label].max())
-            x0, y0 = self._geometry.to_frame(left, top)
-            x1, y1 = self._geometry.to_frame(left + width, top + height)
-            regions.append(
-                Region(round(x0), round(y0), round(x1 - x0), round(y1 - y0), round(area * self._pixel_area, 1), peak)
-            )
-        return tuple(sorted(regions, key=lambda region: -region.peak)[:MOST_REGIONS])
+        found = find_regions(frame_map, self._thresholds.pixel_threshold, self._thresholds.minimum_area, self._over)
+        found.sort(key=lambda region: -region.peak)
+        return tuple(self._in_frame(region) for region in found[:MOST_REGIONS])
+
+    def _in_frame(self, region: MapRegion) -> Region:
+        """A region of the map in frame pixels."""
+        x0, y0 = self._geometry.to_frame(region.left, region.top)
+        x1, y1 = self._geometry.to_frame(region.left + region.width, region.top + region.height)
+        area = round(region.area * self._pixel_area, 1)
+        return Region(round(x0), round(y0), round(x1 - x0), round(y1 - y0), area, region.peak)

@@ -14,10 +14,9 @@ import zmq
 from appliance.capture import make_camera
 from appliance.config import Line, PylonConfig
 from appliance.plc import PlcError, make_plc
+from engines.built import load_engine
 from engines.errors import UserError
 from engines.recipe import Recipe, load_recipe
-from engines.scores import SCORES
-from engines.targets import load_engine
 from engines.thresholds import load_thresholds
 
 RECEIVE_BUFFER = 16 * 2**20  # bytes: a few pictures of a GigE camera wait there while the box is busy
@@ -78,12 +77,12 @@ def _thresholds(recipe: Recipe) -> Finding:
 
 
 def _engine(line: Line, recipe: Recipe) -> Finding:
-    engine = load_engine(recipe, line.config.engine.target)
-    geometry = recipe.manifest.geometry
-    tiles = np.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), np.uint8)
-    frame_map, scores = np.empty(geometry.map_shape, np.float32), np.empty(len(SCORES), np.float32)
-    engine.infer(tiles, frame_map, scores)
-    if not np.isfinite(scores).all():
+    engine = load_engine(recipe, line.config.engine.target, line.config.engine.precision)
+    slot = engine.new_slot()
+    slot.start()
+    slot.finish()
+    engine.close()
+    if not np.isfinite(slot.scores).all():
         return Finding("engine", "failed", f"{engine.target}: gives scores that are not finite; fit the recipe again")
     return Finding("engine", "ok", f"{engine.target} runs")
 

@@ -1,8 +1,8 @@
 """The pipeline: frames in, measured frames out, in order, with a few in flight.
 
-The pipeline owns the slots: buffers made once, into which a frame is cut and the engine writes its map and scores.  Three
-threads meet here: capture submits, a worker runs the engine, the decision loop takes results.  The decision loop sleeps on
-`wakeup`, a file descriptor that becomes readable when something has finished.
+The pipeline owns the slots: buffers made once by the engine, into which a frame is cut and the engine writes its map and
+scores.  Three threads meet here: capture submits and starts the work, a worker waits for it in order, the decision loop
+takes results.  The decision loop sleeps on `wakeup`, a file descriptor that becomes readable when something has finished.
 """
 
 from __future__ import annotations
@@ -14,24 +14,11 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from appliance.capture import Frame
 from appliance.messages import Reason
 from engines.errors import ImageError
 from engines.geometry import Geometry, Pixels
-from engines.scores import SCORES
-from engines.targets import Engine
-
-
-class Slot:
-    """Buffers of one frame in flight."""
-
-    def __init__(self, geometry: Geometry) -> None:
-        self.tiles: Pixels = np.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), np.uint8)
-        self.frame_map: npt.NDArray[np.float32] = np.zeros(geometry.map_shape, np.float32)
-        self.scores: npt.NDArray[np.float32] = np.zeros(len(SCORES), np.float32)
+from engines.targets import Engine, EngineSlot
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +27,7 @@ class Job:
 
     frame: Frame
     deadline_ns: int
-    slot: Slot | None = None
+    slot: EngineSlot | None = None
     reason: Reason = ""
     detail: str = ""
     done: bool = False
@@ -54,9 +41,9 @@ class Pipeline:
 
     def __init__(self, engine: Engine, geometry: Geometry, slots: int) -> None:
         self._engine, self._geometry = engine, geometry
-        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[EngineSlot] = queue.SimpleQueue()
         for _ in range(slots):
-            self._free.put(Slot(geometry))
+            self._free.put(engine.new_slot())
         self._work: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._order: deque[Job] = deque()  # in the order of triggers; the decision loop takes from the left
         self._handover = threading.Lock()  # who frees the slot: the worker or the decision loop, whoever comes last
@@ -140,6 +127,13 @@ class Pipeline:
         job.queued_ns = time.perf_counter_ns()
         job.stages["cut"] = (job.queued_ns - begun) / 1e6
         job.slot = slot
+        try:
+            slot.start()
+        except Exception as error:  # noqa: BLE001 - whatever an engine raises: this part is a reject, the line goes on
+            self._free.put(slot)
+            job.slot = None
+            self._refuse(job, "engine-fault", f"{type(error).__name__}: {error}")
+            return
         self._order.append(job)
         self._work.put(job)
 
@@ -155,15 +149,12 @@ class Pipeline:
         while (job := self._work.get()) is not None:
             slot = job.slot
             assert slot is not None, "only jobs with a slot are queued"
-            if job.abandoned:  # its deadline passed while it waited
-                self._free.put(slot)
-                continue
             begun = time.perf_counter_ns()
             job.stages["queue"] = (begun - job.queued_ns) / 1e6
             reason: Reason = ""
             detail = ""
             try:
-                self._engine.infer(slot.tiles, slot.frame_map, slot.scores)
+                slot.finish()
             except Exception as error:  # noqa: BLE001 - whatever an engine raises: this part is a reject, the line goes on
                 reason, detail = "engine-fault", f"{type(error).__name__}: {error}"
             with self._handover:

@@ -24,10 +24,10 @@ from appliance.messages import Alarm, Verdict
 from appliance.pictures import PictureWriter
 from appliance.pipeline import Job, Pipeline
 from appliance.publisher import Publisher
+from engines.built import load_engine
 from engines.ignore_mask import ignored_map
 from engines.images import read_image
 from engines.recipe import load_recipe
-from engines.targets import load_engine
 from engines.thresholds import IGNORE_MASK, load_thresholds
 
 GRAB_TIMEOUT_S = 0.1  # how often a quiet camera lets the capture thread look whether it should stop
@@ -64,7 +64,7 @@ class RunningLine:
             mask_file = self._recipe.folder / IGNORE_MASK
             ignored = ignored_map(read_image(mask_file), geometry, str(mask_file))
         self._decider = Decider(thresholds, geometry, ignored)
-        engine = load_engine(self._recipe, line.config.engine.target)
+        engine = load_engine(self._recipe, line.config.engine.target, line.config.engine.precision)
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._alarms: deque[Notice] = deque()  # of other threads, for the decision loop to publish
         self._stop = threading.Event()

@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from calibrate.progress import Steps
 from engines.console import new_app, run_app
 from engines.errors import ConfigError
 from engines.lines import read_line_recipe
 from engines.model_config import PROFILES
+from engines.progress import Steps
 
 app = new_app("Make and calibrate recipes: golden samples in, a recipe bundle with thresholds out.")
 console = Console(soft_wrap=True)

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from engines.errors import ImageError, RecipeError
+from engines.errors import ImageError
 from engines.geometry import Pixels
+from engines.golden_samples import resize
 from engines.images import decode_image, list_images, read_content
-from engines.recipe import GoldenSample, Manifest
+from engines.recipe import GoldenSample
 
 FEWEST = 10
 HELD_OUT_SHARE, HELD_OUT_FEWEST = 0.2, 3
@@ -69,35 +69,6 @@ def read_golden(folder: Path, seed: int, skip_damaged: bool, say: Callable[[str]
         GoldenSample(name, digest, i in held_out) for i, (name, digest) in enumerate(zip(names, digests, strict=True))
     )
     return Golden(samples, _to_one_size(images, say))
-
-
-def read_held_out(folder: Path, manifest: Manifest) -> list[Pixels]:
-    """The recipe's held-out golden samples, by name and digest, from the folder that the fit was given.
-
-    Raises RecipeError when one is missing or is another file now.
-    """
-    images = []
-    width, height = manifest.geometry.frame
-    for sample in manifest.golden:
-        if not sample.held_out:
-            continue
-        file = folder / sample.name
-        if not file.is_file():
-            raise RecipeError(
-                f"{file}: held-out golden sample is missing; give the folder that the fit used with --golden, or fit again"
-            )
-        content = read_content(file)
-        if hashlib.sha256(content).hexdigest() != sample.sha256:
-            raise RecipeError(f"{file}: held-out golden sample has changed since the fit; restore the file or fit again")
-        images.append(resize(decode_image(content, str(file)), width, height))
-    return images
-
-
-def resize(image: Pixels, width: int, height: int) -> Pixels:
-    """The picture at another size, unless it has it."""
-    if image.shape[:2] == (height, width):
-        return image
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _draw_held_out(count: int, seed: int) -> set[int]:

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from calibrate.golden import read_held_out, resize
 from calibrate.thresholding import choose_score, upper_limit
 from engines.errors import ImageError, RecipeError
 from engines.geometry import Pixels
+from engines.golden_samples import read_samples, resize
 from engines.ignore_mask import ignored_map
 from engines.images import list_images, png_bytes, read_image
 from engines.recipe import Recipe, decode_json, write_file
 from engines.scores import SCORES, frame_scores
 from engines.synthetic import with_defect
-from engines.targets import Engine, load_engine
+from engines.targets import load_reference, run_once
 from engines.thresholds import FILE, IGNORE_MASK, Thresholds, save_thresholds
 
 SYNTHETIC = 36  # defects drawn where there are no known rejects
@@ -42,7 +42,7 @@ def calibrate_thresholds(
     two ways to fail (score, region), so each gets half of ``false_reject_rate``.
     """
     geometry, manifest = recipe.manifest.geometry, recipe.manifest
-    good = read_held_out(golden, manifest)
+    good = read_samples(golden, manifest, held_out=True)
     if rejects is not None:
         defect = [resize(read_image(file), *geometry.frame) for file in list_images(rejects)]
         if not defect:
@@ -52,9 +52,8 @@ def calibrate_thresholds(
         defect = [with_defect(good[i % len(good)], rng, i) for i in range(SYNTHETIC)]
     mask = read_image(ignore) if ignore is not None else None
     ignored = ignored_map(mask, geometry, str(ignore)) if mask is not None else None
-    engine = load_engine(recipe)
     total = len(good) + len(defect)
-    maps = list(_maps(engine, recipe, good + defect, ignored, lambda done: tell(done, total)))
+    maps = list(_maps(recipe, good + defect, ignored, lambda done: tell(done, total)))
     scores = np.array([frame_scores(one) for one in maps], np.float64)
     if not np.isfinite(scores).all() or not (scores > 0).all():
         raise RecipeError(f"{recipe.folder}: the network gives scores that are no positive numbers; fit the recipe again")
@@ -93,16 +92,14 @@ def calibrate_thresholds(
 
 
 def _maps(
-    engine: Engine, recipe: Recipe, images: list[Pixels], ignored: npt.NDArray[np.bool_] | None, tell: Callable[[int], None]
+    recipe: Recipe, images: list[Pixels], ignored: npt.NDArray[np.bool_] | None, tell: Callable[[int], None]
 ) -> Iterable[npt.NDArray[np.float32]]:
-    geometry = recipe.manifest.geometry
-    scores = np.empty(len(SCORES), np.float32)
+    slot = load_reference(recipe).new_slot()
     for done, image in enumerate(images, start=1):
-        frame_map = np.empty(geometry.map_shape, np.float32)
-        engine.infer(geometry.cut_new(image), frame_map, scores)
+        run_once(slot, image, recipe.manifest.geometry)
         if ignored is not None:
-            frame_map[ignored] = 0
-        yield frame_map
+            slot.frame_map[ignored] = 0
+        yield slot.frame_map.copy()
         tell(done)
 
 

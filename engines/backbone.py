@@ -95,7 +95,7 @@ class Backbone(nn.Module):
         """
         x = images.permute(0, 3, 1, 2).float()  # (N, 3, H, W)
         x = (x - self.mean) / self.std if normalise else x / 255
-        levels: list[Tensor] = self.levels(x)
+        levels: list[Tensor] = self.levels(x.to(next(self.levels.parameters()).dtype))
         return levels
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from engines.anomaly_map import distances, smooth, smoothing_matrix
 from engines.model_config import TFANetConfig
-from engines.transformer import Block, init_weights, sincos_position
+from engines.transformer import Block, LayerNorm, init_weights, sincos_position
 
 
 class TFANet(nn.Module):
@@ -34,11 +34,11 @@ class TFANet(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.dim))
         self.register_buffer("position", sincos_position(config.dim, config.grid))
         self.aggregation = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.depth))
-        self.aggregation_norm = nn.LayerNorm(config.dim, eps=1e-5)
+        self.aggregation_norm = LayerNorm(config.dim, eps=1e-5)
         self.to_refinement = nn.Linear(config.dim, config.refine_dim)
         self.register_buffer("refine_position", sincos_position(config.refine_dim, config.grid))
         self.refinement = nn.ModuleList(Block(config.refine_dim, config.refine_heads) for _ in range(config.refine_depth))
-        self.refinement_norm = nn.LayerNorm(config.refine_dim, eps=1e-5)
+        self.refinement_norm = LayerNorm(config.refine_dim, eps=1e-5)
         self.predict = nn.Linear(config.refine_dim, vector)
         self.register_buffer(
             "smoothing", smoothing_matrix(config.feature_side, config.input_side, config.smoothing), persistent=False
@@ -55,7 +55,9 @@ class TFANet(nn.Module):
         """Backbone levels -> fused, normalised features (N, C, side, side); every level upsampled with align_corners."""
         side = (self.config.feature_side, self.config.feature_side)
         resized = [x if x.shape[-2:] == side else F.interpolate(x, side, mode="bilinear", align_corners=True) for x in levels]
-        return (torch.cat(resized, dim=1) - self.channel_mean) / self.channel_std
+        fused = torch.cat(resized, dim=1)
+        # Float32: small deviations of a channel are what counts.
+        return (fused.float() - self.channel_mean) / self.channel_std if self.config.normalise_features else fused
 
     def measure_channels(self, mean: Tensor, std: Tensor) -> None:
         """Set the fused channels' mean and standard deviation (C,), measured over the golden samples."""
@@ -67,7 +69,7 @@ class TFANet(nn.Module):
 
     def tokens(self, fused: Tensor) -> Tensor:
         """(N, C, side, side) -> (N, P, dim) with positions added."""
-        tokens: Tensor = self.tokenise(fused).flatten(2).transpose(1, 2)
+        tokens: Tensor = self.tokenise(fused.to(self.tokenise.weight.dtype)).flatten(2).transpose(1, 2)
         return tokens + self.position[:, 1:]
 
     def aggregate(self, x: Tensor, template: Tensor) -> Tensor:
@@ -139,7 +141,7 @@ class TFANet(nn.Module):
 
     def anomaly_map(self, fused: Tensor, restored: Tensor) -> Tensor:
         """Dual-mode map: smoothed direction times smoothed distance, (N, input side, input side)."""
-        distance, direction = distances(fused, restored)
+        distance, direction = distances(fused.float(), restored.float())
         return smooth(direction, self.smoothing) * smooth(distance, self.smoothing)
 
     def forward(self, fused: Tensor, fused_template: Tensor) -> Tensor:

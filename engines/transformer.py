@@ -35,12 +35,24 @@ class Attention(nn.Module):
         return self._split(k), self._split(v)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """(B, heads, rows, d) -> (B, rows, dim), projected."""
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        """(B, heads, rows, d) -> (B, rows, dim), projected; in half precision the softmax is written out in float32."""
+        if q.dtype == torch.float16:
+            affinity = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # scaled first: the product must not overflow
+            mixed = affinity.float().softmax(dim=-1).half() @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v)
         return self.proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)  # (B, heads, rows, d)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation whose statistics and weights are float32 whatever the type of the rows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, rows, dim) -> the same shape and type."""
+        return super().forward(x.float()).to(x.dtype)
 
 
 class Block(nn.Module):
@@ -48,9 +60,9 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=1e-5)
+        self.norm1 = LayerNorm(dim, eps=1e-5)
         self.attn = Attention(dim, heads)
-        self.norm2 = nn.LayerNorm(dim, eps=1e-5)
+        self.norm2 = LayerNorm(dim, eps=1e-5)
         self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
 
     def project(self, x: Tensor) -> QKV:

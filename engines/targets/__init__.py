@@ -1,35 +1,113 @@
-"""Where a recipe's graph can run: one file a target, one line in `TARGETS`."""
+"""Where a recipe's graph can run: one file a target, one line in `TARGETS`.
+
+A target's module has
+
+    load(recipe, precision, folder) -> Engine             of what was built into the folder
+    build(recipe, precision, folder, golden, attempt)     golden: cut golden samples, each (tiles, side, side, 3)
+    attempts(precision) -> int                            ways to build, from the fastest to the most exact
+    versions() -> dict                                    libraries and hardware that the answer depends on
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from engines.errors import EngineError
-from engines.geometry import Pixels
+from engines.geometry import Geometry, Pixels
 from engines.recipe import Recipe
+from engines.scores import SCORES
+
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+
+
+class EngineSlot(Protocol):
+    """Buffers of one frame in flight, made once by the engine that reads and fills them."""
+
+    tiles: Pixels  # (tiles, side, side, 3) RGB, filled by the caller
+    frame_map: npt.NDArray[np.float32]  # (H, W), filled by the engine
+    scores: npt.NDArray[np.float32]  # (3,), filled by the engine
+
+    def start(self) -> None:
+        """Begin to infer; returns at once."""
+
+    def finish(self) -> None:
+        """Wait until map and scores are filled."""
 
 
 class Engine(Protocol):
-    """A recipe's graph, loaded and ready."""
+    """A recipe's graph, loaded and ready. Slots that were started first finish first."""
 
-    target: str  # as it stands in verdicts, e.g. "torch float32"
+    target: str  # as it stands in verdicts, e.g. "openvino bfloat16"
 
-    def infer(self, tiles: Pixels, frame_map: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> None:
-        """One frame: (tiles, side, side, 3) uint8 in; fills map (H, W) and scores (3,), both float32, of the caller's."""
+    def new_slot(self) -> EngineSlot:
+        """Buffers for one more frame in flight."""
+
+    def close(self) -> None:
+        """Let memory and devices go; slots must not be used after this."""
 
 
-TARGETS: Mapping[str, str] = {"torch": "engines.targets.torch_target"}  # each module has `load(recipe) -> Engine`
+@dataclass(frozen=True)
+class TargetInfo:
+    """What the commands need to know of a target before they load it."""
+
+    module: str
+    precisions: tuple[Precision, ...]
+    extra: str | None  # what `pip install tfa-inspect[...]` brings its library, where the base install does not
+    reference: Precision | None = None  # a precision that is the reference itself: nothing to build or to prove
 
 
-def load_engine(recipe: Recipe, target: str = "torch") -> Engine:
-    """Load a recipe's engine for a target. Raises EngineError for a target that there is not."""
-    if target not in TARGETS:
+TARGETS: Mapping[str, TargetInfo] = {
+    "torch": TargetInfo("engines.targets.torch_target", ("float32", "float16"), None, reference="float32"),
+    "openvino": TargetInfo("engines.targets.openvino_target", ("float32", "bfloat16", "int8"), None),
+    "tensorrt": TargetInfo("engines.targets.tensorrt_target", ("float16",), "tensorrt"),
+}
+
+
+def target_module(target: str, precision: str) -> Any:
+    """The module of a target. Raises EngineError for a pair that there is not, or a library that is not installed."""
+    info = TARGETS.get(target)
+    if info is None:
         raise EngineError(f"no target named {target!r}; there are: {', '.join(TARGETS)}")
-    # Imported here: a target brings a heavy library, and a line needs only its own.
-    engine: Engine = importlib.import_module(TARGETS[target]).load(recipe)
+    if precision not in info.precisions:
+        raise EngineError(f"target {target} has no precision {precision}; it has: {', '.join(info.precisions)}")
+    try:
+        # Imported here: a target brings a heavy library, and a line needs only its own.
+        return importlib.import_module(info.module)
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            f"target {target} needs the library {error.name}; run: pip install 'tfa-inspect[{info.extra or target}]'"
+        ) from error
+
+
+def load_reference(recipe: Recipe) -> Engine:
+    """The float32 reference that every other engine is compared with."""
+    engine: Engine = target_module("torch", "float32").load(recipe, "float32", recipe.folder)
     return engine
+
+
+def run_once(slot: EngineSlot, image: Pixels, geometry: Geometry) -> None:
+    """Cut a frame into the slot and infer it; the slot then holds its map and scores."""
+    geometry.cut(image, slot.tiles)
+    slot.start()
+    slot.finish()
+
+
+@dataclass
+class HostSlot:
+    """A slot's buffers in ordinary memory."""
+
+    tiles: Pixels
+    frame_map: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, geometry: Geometry) -> HostSlot:
+        """Zeroed buffers of the right shapes."""
+        tiles = np.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), np.uint8)
+        return cls(tiles, np.zeros(geometry.map_shape, np.float32), np.zeros(len(SCORES), np.float32))

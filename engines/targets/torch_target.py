@@ -1,41 +1,92 @@
-"""The reference target: the graph as it is, run by torch in float32."""
+"""The reference target: the graph as it is, run by torch; float32 on any device, half precision on a GPU."""
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 
 from engines.assemble import load_graph
-from engines.geometry import Pixels
+from engines.errors import EngineError
+from engines.geometry import Geometry, Pixels
 from engines.graph import InspectionGraph
+from engines.half import to_half
 from engines.recipe import Recipe
+from engines.targets import HostSlot
+
+
+class TorchSlot:
+    """One frame in flight; torch has no asynchronous call on a CPU, so the work is done by who waits for it."""
+
+    def __init__(self, graph: InspectionGraph, device: torch.device, geometry: Geometry) -> None:
+        buffers = HostSlot.of(geometry)
+        self.tiles, self.frame_map, self.scores = buffers.tiles, buffers.frame_map, buffers.scores
+        self._graph, self._device = graph, device
+
+    def start(self) -> None:
+        """See `engines.targets.EngineSlot.start`."""
+
+    def finish(self) -> None:
+        """See `engines.targets.EngineSlot.finish`."""
+        with torch.inference_mode():
+            frame_map, scores = self._graph(torch.from_numpy(self.tiles).to(self._device))
+            torch.from_numpy(self.frame_map).copy_(frame_map)
+            torch.from_numpy(self.scores).copy_(scores)
 
 
 class TorchEngine:
     """Runs the graph eagerly on a GPU if torch has one, else on the CPU."""
 
-    target = "torch float32"
-
-    def __init__(self, graph: InspectionGraph) -> None:
+    def __init__(self, graph: InspectionGraph, precision: str) -> None:
+        self.target = f"torch {precision}"
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._graph = graph.to(self._device)
+        self._geometry = graph.geometry
 
-    def infer(self, tiles: Pixels, frame_map: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> None:
-        """See `engines.targets.Engine.infer`."""
-        with torch.inference_mode():
-            result_map, result_scores = self._graph(torch.from_numpy(tiles).to(self._device))
-            torch.from_numpy(frame_map).copy_(result_map)
-            torch.from_numpy(scores).copy_(result_scores)
+    def new_slot(self) -> TorchSlot:
+        """See `engines.targets.Engine.new_slot`."""
+        return TorchSlot(self._graph, self._device, self._geometry)
+
+    def close(self) -> None:
+        """See `engines.targets.Engine.close`."""
 
 
-def load(recipe: Recipe) -> TorchEngine:
-    """Load the recipe's graph and run it once, so that the first part is not slow."""
-    engine = TorchEngine(load_graph(recipe))
-    geometry = recipe.manifest.geometry
-    engine.infer(
-        np.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), np.uint8),
-        np.empty(geometry.map_shape, np.float32),
-        np.empty(3, np.float32),
-    )
+def load(recipe: Recipe, precision: str, folder: Path) -> TorchEngine:
+    """Load the recipe's graph and run it once, so that the first part is not slow.
+
+    Raises EngineError for half precision without a GPU; `load_half_on_cpu` is for parity checks.
+    """
+    graph = load_graph(recipe)
+    if precision == "float16":
+        if not torch.cuda.is_available():
+            raise EngineError("torch float16 needs a GPU that torch can use; choose float32, or the target openvino")
+        to_half(graph)
+    return _warm(TorchEngine(graph, precision))
+
+
+def load_half_on_cpu(recipe: Recipe) -> TorchEngine:
+    """The half-precision graph, casts included, on the CPU: slow, but its answers can be compared without a GPU."""
+    return _warm(TorchEngine(to_half(load_graph(recipe)), "float16"))
+
+
+def attempts(precision: str) -> int:
+    """See `engines.targets`."""
+    return 1
+
+
+def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels], attempt: int) -> None:
+    """Nothing to compile: the recipe's weights are all there is."""
+
+
+def versions() -> dict[str, str]:
+    """See `engines.targets`."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return {"torch": str(torch.__version__), "cuda": str(torch.version.cuda), "device": device}
+
+
+def _warm(engine: TorchEngine) -> TorchEngine:
+    slot = engine.new_slot()
+    slot.start()
+    slot.finish()
     return engine

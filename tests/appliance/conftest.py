@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +26,8 @@ from appliance.config import Line, load_line
 from appliance.messages import Verdict
 from appliance.publisher import Publisher
 from appliance.running import Event, RunningLine
-from engines.geometry import Pixels
+from engines.geometry import Geometry, Pixels
+from engines.targets import HostSlot
 from engines.thresholds import Thresholds
 
 Table = Mapping[str, object]
@@ -137,21 +139,42 @@ class MadeEngine:
 
     def __init__(self, act: Callable[[int, Floats, Floats], object] = lambda _call, _map, _scores: None) -> None:
         self.act, self.calls = act, 0
+        self.geometry = Geometry((512, 512), (0, 0, 512, 512))
 
-    def infer(self, tiles: Pixels, frame_map: Floats, scores: Floats) -> None:
-        """See `engines.targets.Engine.infer`."""
-        del tiles
-        self.calls += 1
-        frame_map.fill(0)
-        scores.fill(0)
-        self.act(self.calls, frame_map, scores)
+    def new_slot(self) -> MadeSlot:
+        """See `engines.targets.Engine.new_slot`."""
+        buffers = HostSlot.of(self.geometry)
+        return MadeSlot(buffers.tiles, buffers.frame_map, buffers.scores, self)
+
+    def close(self) -> None:
+        """See `engines.targets.Engine.close`."""
+
+
+@dataclass
+class MadeSlot:
+    """A slot of `MadeEngine`."""
+
+    tiles: Pixels
+    frame_map: Floats
+    scores: Floats
+    engine: MadeEngine
+
+    def start(self) -> None:
+        """See `engines.targets.EngineSlot.start`."""
+
+    def finish(self) -> None:
+        """See `engines.targets.EngineSlot.finish`."""
+        self.engine.calls += 1
+        self.frame_map.fill(0)
+        self.scores.fill(0)
+        self.engine.act(self.engine.calls, self.frame_map, self.scores)
 
 
 @pytest.fixture
 def made_engine(monkeypatch: pytest.MonkeyPatch) -> MadeEngine:
     """Stands in for the recipe's engine; its `act` may be replaced."""
     engine = MadeEngine()
-    monkeypatch.setattr("appliance.running.load_engine", lambda _recipe, _target: engine)
+    monkeypatch.setattr("appliance.running.load_engine", lambda *_: engine)
     return engine
 
 

@@ -24,7 +24,7 @@ HOST_CHECKS = {"receive buffer", "mtu"}  # what they find depends on the box
 def made_engine(monkeypatch: pytest.MonkeyPatch) -> MadeEngine:
     """Stands in for the recipe's engine."""
     engine = MadeEngine()
-    monkeypatch.setattr("appliance.doctor.load_engine", lambda _recipe, _target: engine)
+    monkeypatch.setattr("appliance.doctor.load_engine", lambda *_: engine)
     return engine
 
 

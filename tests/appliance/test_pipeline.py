@@ -27,6 +27,7 @@ def make_pipeline() -> Iterator[Callable[..., Pipeline]]:
     made: list[Pipeline] = []
 
     def make(engine: MadeEngine, slots: int = 2) -> Pipeline:
+        engine.geometry = GEOMETRY
         made.append(Pipeline(engine, GEOMETRY, slots))
         return made[-1]
 
@@ -185,7 +186,9 @@ def open_descriptors() -> set[str]:
 
 def test_closing_leaves_no_descriptor_and_no_thread() -> None:
     before = open_descriptors(), threading.active_count()
-    pipeline = Pipeline(MadeEngine(), GEOMETRY, 2)
+    engine = MadeEngine()
+    engine.geometry = GEOMETRY
+    pipeline = Pipeline(engine, GEOMETRY, 2)
     submit(pipeline, frame(1))
     take(pipeline, 1)
     pipeline.close()

@@ -26,8 +26,7 @@ from calibrate.making import FitRequest, make_recipe
 from calibrate.scoring import calibrate_thresholds
 from engines.images import read_image
 from engines.recipe import Recipe, load_recipe
-from engines.scores import SCORES
-from engines.targets import load_engine
+from engines.targets import load_reference, run_once
 from tests.conftest import SHARED_DATA
 from tests.virtual_line.demo import free_ports
 
@@ -99,8 +98,7 @@ def replay(recipe: Recipe, source: Path) -> list[Verdict]:
 
 def pixel_auroc(recipe: Recipe, images: Path) -> float | None:
     """AUROC over all pixels of test pictures whose truth is known; None when no mask is there."""
-    geometry, engine = recipe.manifest.geometry, load_engine(recipe)
-    frame_map, scores = np.empty(geometry.map_shape, np.float32), np.empty(len(SCORES), np.float32)
+    geometry, slot = recipe.manifest.geometry, load_reference(recipe).new_slot()
     truths: list[npt.NDArray[np.bool_]] = []
     maps: list[npt.NDArray[np.float32]] = []
     for file in sorted((images / "test").glob("*/*")):
@@ -113,9 +111,11 @@ def pixel_auroc(recipe: Recipe, images: Path) -> float | None:
         else:
             continue
         frame = np.asarray(cv2.resize(image, geometry.frame, interpolation=cv2.INTER_AREA), np.uint8)
-        engine.infer(geometry.cut_new(frame), frame_map, scores)
+        run_once(slot, frame, geometry)
         truths.append(truth.ravel())
-        maps.append(np.asarray(cv2.resize(frame_map, truth.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32).ravel())
+        maps.append(
+            np.asarray(cv2.resize(slot.frame_map, truth.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32).ravel()
+        )
     every = np.concatenate(truths)
     return float(roc_auc_score(every, np.concatenate(maps))) if every.any() else None
 

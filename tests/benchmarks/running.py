@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -31,10 +30,8 @@ from appliance.messages import Verdict
 from appliance.subscriber import Subscriber
 from calibrate.making import FitRequest, make_recipe
 from calibrate.scoring import calibrate_thresholds
-from engines.geometry import Geometry
 from engines.recipe import load_recipe
-from engines.scores import SCORES
-from engines.targets import load_engine
+from engines.targets import load_reference, run_once
 from tests.virtual_line.demo import background, free_ports, read_events, script
 from tests.virtual_line.product import DEFECTS, render, save_parts
 
@@ -190,21 +187,13 @@ def measure_sustained(folder: Path, recipe: Path, frames: int) -> Iterator[Figur
 def bare_rate(recipe_folder: Path, parts: Path, frames: int = 200) -> float:
     """Frames a second of nothing but cut and infer."""
     recipe = load_recipe(recipe_folder)
-    engine, geometry = load_engine(recipe), recipe.manifest.geometry
+    slot, geometry = load_reference(recipe).new_slot(), recipe.manifest.geometry
     pictures = [np.asarray(cv2.imread(str(file))) for file in sorted(parts.iterdir())]
-    tiles = geometry.cut_new(pictures[0])
-    frame_map, scores = np.empty(geometry.map_shape, np.float32), np.empty(len(SCORES), np.float32)
     for i in range(-20, frames):
         if i == 0:
             begun = time.perf_counter()
-        cut_and_infer(geometry, pictures[i % len(pictures)], tiles, engine, frame_map, scores)
+        run_once(slot, pictures[i % len(pictures)], geometry)
     return frames / (time.perf_counter() - begun)
-
-
-def cut_and_infer(geometry: Geometry, picture: Any, tiles: Any, engine: Any, frame_map: Any, scores: Any) -> None:
-    """One turn of the bare loop."""
-    geometry.cut(picture, tiles)
-    engine.infer(tiles, frame_map, scores)
 
 
 def watch_memory(process: subprocess.Popen[bytes], run_log: Path) -> tuple[int, int]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibrate.golden import read_golden, read_held_out
+from calibrate.golden import read_golden
 from engines.errors import ImageError, RecipeError
 from engines.geometry import Geometry
+from engines.golden_samples import read_samples
 from engines.images import png_bytes
 from engines.recipe import Manifest, Recipe
 
@@ -121,7 +122,7 @@ def manifest(tmp_path: Path, recipe: Recipe) -> Manifest:
 
 def test_held_out_samples_are_found_again(tmp_path: Path, manifest: Manifest) -> None:
     golden = read_golden(tmp_path, 3, False, pytest.fail)
-    again = read_held_out(tmp_path, manifest)
+    again = read_samples(tmp_path, manifest, held_out=True)
     assert len(again) == 3
     for image, i in zip(again, golden.held_out, strict=True):
         np.testing.assert_array_equal(image, golden.images[i])
@@ -131,12 +132,12 @@ def test_a_missing_or_changed_held_out_sample_is_refused_by_name(tmp_path: Path,
     name = next(sample.name for sample in manifest.golden if sample.held_out)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(png_bytes(np.zeros((24, 32, 3), np.uint8)))
-    with pytest.raises(RecipeError, match=f"{name}: held-out golden sample has changed since the fit"):
-        read_held_out(tmp_path, manifest)
+    with pytest.raises(RecipeError, match=f"{name}: this golden sample has changed since the fit"):
+        read_samples(tmp_path, manifest, held_out=True)
     (tmp_path / name).unlink()
-    with pytest.raises(RecipeError, match=f"{name}: held-out golden sample is missing.*--golden"):
-        read_held_out(tmp_path, manifest)
+    with pytest.raises(RecipeError, match=f"{name}: this golden sample is missing.*--golden"):
+        read_samples(tmp_path, manifest, held_out=True)
     (tmp_path / name).write_bytes(content)
     fitted = next(sample.name for sample in manifest.golden if not sample.held_out)
     (tmp_path / fitted).unlink()  # the fitted ones are not needed any more
-    assert len(read_held_out(tmp_path, manifest)) == 3
+    assert len(read_samples(tmp_path, manifest, held_out=True)) == 3

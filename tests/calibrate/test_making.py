@@ -20,7 +20,7 @@ from engines.backbone import Backbone, load_imagenet_weights
 from engines.errors import ConfigError
 from engines.images import read_image
 from engines.recipe import MANIFEST, TEMPLATE, WEIGHTS, Recipe, load_recipe
-from engines.targets import load_engine
+from engines.targets import load_reference, run_once
 from engines.thresholds import load_thresholds
 
 STEPS = 6
@@ -157,13 +157,14 @@ def test_a_region_in_tiles_works_from_fit_to_engine(ten: Path, tmp_path: Path) -
     made_thresholds = calibrate_thresholds(made, ten, rejects, None, 0.05, 9, lambda _done, _total: None)
     recipe = load_recipe(made.folder)
     assert load_thresholds(recipe) == made_thresholds
-    engine, frame = load_engine(recipe), read_image(ten / "004.png")
+    slot, frame = load_reference(recipe).new_slot(), read_image(ten / "004.png")
     spoilt = frame.copy()
     spoilt[200:240, 200:240] = 255 - spoilt[200:240, 200:240]
     maps = np.full((2, *geometry.map_shape), np.nan, np.float32)
     scores = np.full((2, 3), np.nan, np.float32)
     for i, image in enumerate((frame, spoilt)):
-        engine.infer(geometry.cut_new(image), maps[i], scores[i])
+        run_once(slot, image, geometry)
+        maps[i], scores[i] = slot.frame_map, slot.scores
     assert np.isfinite(maps).all()
     assert np.isfinite(scores).all()
     row, column = np.unravel_index((maps[1] - maps[0]).argmax(), geometry.map_shape)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 
-from rich.console import Console
-
 from calibrate.progress import Steps
+from rich.console import Console
 
 
 def test_each_tenth_is_one_line_in_a_log() -> None:

@@ -8,28 +8,30 @@ import torch
 
 from engines import scores
 from engines.assemble import load_graph
+from engines.built import load_engine
 from engines.errors import EngineError
 from engines.images import read_image
 from engines.recipe import TEMPLATE, Recipe
-from engines.targets import TARGETS, Engine, load_engine
+from engines.targets import TARGETS, Engine, load_reference, run_once
 from tests.virtual_line.product import render
 
 
 @pytest.fixture(scope="module")
 def engine(recipe: Recipe) -> Engine:
-    return load_engine(recipe)
+    return load_reference(recipe)
 
 
 def _infer(engine: Engine, recipe: Recipe, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    geometry = recipe.manifest.geometry
-    frame_map, found = np.full(geometry.map_shape, np.nan, np.float32), np.full(3, np.nan, np.float32)
-    engine.infer(geometry.cut_new(image), frame_map, found)
-    return frame_map, found
+    slot = engine.new_slot()
+    slot.frame_map.fill(np.nan)
+    slot.scores.fill(np.nan)
+    run_once(slot, image, recipe.manifest.geometry)
+    return slot.frame_map, slot.scores
 
 
 def test_an_unknown_target_is_refused_listing_those_there_are(recipe: Recipe) -> None:
     with pytest.raises(EngineError, match=f"no target named 'abacus'; there are: {', '.join(TARGETS)}"):
-        load_engine(recipe, "abacus")
+        load_engine(recipe, "abacus", "float32")
 
 
 def test_inference_fills_the_callers_arrays_and_repeats_itself(engine: Engine, recipe: Recipe) -> None:

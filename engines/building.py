@@ -1,0 +1,117 @@
+"""Building an engine: compile aside, prove, then put it in its place; an interrupted build leaves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from engines.built import RECORD, BuildRecord, engine_folder, read_record
+from engines.errors import EngineError, ImageError
+from engines.geometry import Pixels
+from engines.golden_samples import read_samples, resize
+from engines.images import list_images, read_image
+from engines.parity import Parity, compare
+from engines.recipe import Recipe, write_file, written_aside
+from engines.synthetic import with_defect
+from engines.targets import TARGETS, Engine, Precision, load_reference, target_module
+from engines.thresholds import Thresholds, load_thresholds
+
+SYNTHETIC = 24  # defects drawn onto held-out golden samples
+Say = Callable[[str], None]
+Tell = Callable[[int, int], None]
+
+
+def build_engine(
+    recipe: Recipe, target: str, precision: Precision, golden: Path, rejects: Path | None, say: Say, tell: Tell
+) -> BuildRecord:
+    """Compile a recipe's graph for a target, compare it with the reference, and keep it with its report.
+
+    An engine that does not pass the gate is kept with its report, so that it can be looked into; no line loads it.
+    """
+    module = target_module(target, precision)
+    if TARGETS[target].reference == precision:
+        raise EngineError(f"{target} {precision} is the reference itself: nothing to build")
+    thresholds = need_thresholds(recipe)
+    images = proof_images(recipe, golden, rejects)
+    folder = engine_folder(recipe, target, precision)
+    folder.parent.mkdir(exist_ok=True)
+    with written_aside(folder) as aside:
+        samples = [recipe.manifest.geometry.cut_new(image) for image in read_samples(golden, recipe.manifest, held_out=False)]
+        for attempt in range(module.attempts(precision)):
+            say(f"building {target} {precision}" + (f", attempt {attempt + 1}: more layers stay exact" if attempt else ""))
+            begun = time.monotonic()
+            module.build(recipe, precision, aside, samples, attempt)
+            seconds = time.monotonic() - begun
+            say(f"built in {seconds:.0f} s; comparing with the reference on {len(images)} frames")
+            engine = module.load(recipe, precision, aside)
+            parity = prove(engine, recipe, precision, thresholds, images, tell)
+            engine.close()
+            if parity.passed:
+                break
+        files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(aside.iterdir())}
+        record = BuildRecord(
+            recipe.digest,
+            target,
+            precision,
+            module.versions(),
+            files,
+            parity,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            round(seconds, 1),
+        )
+        save_record(aside, record)
+    return record
+
+
+def verify_engine(
+    recipe: Recipe, target: str, precision: Precision, golden: Path, rejects: Path | None, tell: Tell
+) -> BuildRecord:
+    """Compare a built engine with the reference anew, and renew its report."""
+    module = target_module(target, precision)
+    folder = engine_folder(recipe, target, precision)
+    record = read_record(folder)
+    engine = module.load(recipe, precision, folder)
+    parity = prove(engine, recipe, precision, need_thresholds(recipe), proof_images(recipe, golden, rejects), tell)
+    engine.close()
+    record = msgspec.structs.replace(record, parity=parity)
+    save_record(folder, record)
+    return record
+
+
+def prove(
+    engine: Engine, recipe: Recipe, precision: Precision, thresholds: Thresholds, images: list[Pixels], tell: Tell
+) -> Parity:
+    """The parity report of an engine."""
+    return compare(engine, load_reference(recipe), precision, recipe.manifest.geometry, thresholds, images, tell)
+
+
+def proof_images(recipe: Recipe, golden: Path, rejects: Path | None) -> list[Pixels]:
+    """Held-out golden samples, synthetic defects on them, and known rejects where there are some."""
+    good = read_samples(golden, recipe.manifest, held_out=True)
+    rng = np.random.default_rng(recipe.manifest.seed + 1)  # other defects than those that chose the score
+    known = [resize(read_image(file), *recipe.manifest.geometry.frame) for file in list_images(rejects)] if rejects else []
+    if rejects and not known:
+        raise ImageError(f"{rejects}: no image of a known reject there; give another folder or leave --rejects out")
+    return [*good, *(with_defect(good[i % len(good)], rng, i) for i in range(SYNTHETIC)), *known]
+
+
+def need_thresholds(recipe: Recipe) -> Thresholds:
+    """The recipe's thresholds: without them no verdict can be compared."""
+    thresholds = load_thresholds(recipe)
+    if thresholds is None:
+        raise EngineError(
+            f"{recipe.folder}: has no thresholds yet, so that no verdict can be compared; first run: "
+            f"calibrate thresholds --recipe {recipe.folder} --golden DIR"
+        )
+    return thresholds
+
+
+def save_record(folder: Path, record: BuildRecord) -> None:
+    """Write `build.json` whole or not at all."""
+    write_file(folder / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")

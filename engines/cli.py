@@ -1,0 +1,195 @@
+"""The command `engines`: compile a recipe's graph for a target, prove it, list and measure what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from engines.console import new_app, run_app
+from engines.errors import ConfigError, EngineError
+from engines.lines import read_line_recipe
+from engines.progress import Steps
+
+if TYPE_CHECKING:
+    from engines.recipe import Recipe
+
+app = new_app("Compile a recipe's graph for a target, and prove that it answers as the reference does.")
+console = Console(soft_wrap=True)
+
+Line = Annotated[str | None, typer.Option(help="Line whose recipe is meant; its file names recipe and golden samples.")]
+RecipeDir = Annotated[Path | None, typer.Option("--recipe", help="Recipe folder, instead of --line.")]
+Golden = Annotated[Path | None, typer.Option(help="Folder of golden samples that the fit used.")]
+Rejects = Annotated[Path | None, typer.Option(help="Folder of known rejects to compare on, too.")]
+Target = Annotated[str, typer.Option(help="torch, openvino or tensorrt.")]
+PrecisionName = Annotated[
+    str, typer.Option("--precision", help="float32, bfloat16, float16 or int8; a target has some of them.")
+]
+ConfigDir = Annotated[Path | None, typer.Option(help="Folder of the line files.")]
+
+
+@app.command(epilog="Example:  engines build --line 3 --target openvino --precision bfloat16")
+def build(
+    line: Line = None,
+    recipe: RecipeDir = None,
+    golden: Golden = None,
+    rejects: Rejects = None,
+    target: Target = "openvino",
+    precision: PrecisionName = "bfloat16",
+    config_dir: ConfigDir = None,
+) -> None:
+    """Build an engine and prove it on held-out golden samples and synthetic defects; exit status 1 if it fails the gate."""
+    loaded, samples = _recipe_and_golden(line, recipe, golden, config_dir)
+    from engines.building import build_engine
+    from engines.targets import target_module
+
+    target_module(target, precision)
+    with Steps(console, "comparing").shown() as steps:
+        record = build_engine(loaded, target, precision, samples, rejects, steps.say, steps.tell)  # type: ignore[arg-type]  # checked above
+    _tell_outcome(loaded, target, precision, record.parity)
+
+
+@app.command(epilog="Example:  engines verify --line 3 --target openvino --precision bfloat16 --rejects pictures/bad")
+def verify(
+    line: Line = None,
+    recipe: RecipeDir = None,
+    golden: Golden = None,
+    rejects: Rejects = None,
+    target: Target = "openvino",
+    precision: PrecisionName = "bfloat16",
+    config_dir: ConfigDir = None,
+) -> None:
+    """Compare a built engine with the float32 reference anew, and renew its report; exit status 1 if it fails the gate."""
+    loaded, samples = _recipe_and_golden(line, recipe, golden, config_dir)
+    from engines.building import verify_engine
+    from engines.targets import target_module
+
+    target_module(target, precision)
+    with Steps(console, "comparing").shown() as steps:
+        record = verify_engine(loaded, target, precision, samples, rejects, steps.tell)  # type: ignore[arg-type]  # checked above
+    _tell_outcome(loaded, target, precision, record.parity)
+
+
+@app.command("list", epilog="Example:  engines list --line 3")
+def list_engines(line: Line = None, recipe: RecipeDir = None, config_dir: ConfigDir = None) -> None:
+    """Show the engines that a recipe has, and whether they passed the gate."""
+    from engines.built import RECORD, describe, read_record
+    from engines.recipe import load_recipe
+
+    loaded = load_recipe(_recipe_folder(line, recipe, config_dir)[0])
+    table = Table("engine", "gate", "latency", "report", "built", title=f"engines of {loaded.folder}", title_justify="left")
+    table.add_row("torch float32", "reference", "", "", "")
+    for file in sorted((loaded.folder / "engines").glob(f"*/{RECORD}")):
+        record = read_record(file.parent)
+        parity = record.parity
+        gate = "not proven" if parity is None else "passed" if parity.passed else "[bold red]failed[/]"
+        if record.recipe_digest != loaded.digest:
+            gate = "[bold red]of another fit[/]"
+        table.add_row(
+            f"{record.target} {record.precision}",
+            gate,
+            "" if parity is None else f"{parity.latency_ms:.1f} ms (reference {parity.reference_latency_ms:.1f})",
+            "" if parity is None else describe(parity),
+            f"{record.built[:19]} in {record.build_seconds:g} s",
+        )
+    console.print(table)
+
+
+@app.command(epilog="Example:  engines export --recipe recipes/bracket --precision float16 bracket.pt2")
+def export(
+    file: Annotated[Path, typer.Argument(help="File to write, for tools that read torch.export programs.")],
+    recipe: RecipeDir = None,
+    line: Line = None,
+    precision: PrecisionName = "float32",
+    config_dir: ConfigDir = None,
+) -> None:
+    """Write the inspection graph, with its casts, for inspection by other tools."""
+    if precision not in ("float32", "float16"):
+        raise ConfigError(
+            f"--precision {precision}: the graph is written in float32 or float16; other precisions come from a target"
+        )
+    from engines.assemble import load_graph
+    from engines.exporting import export_graph, save_program
+    from engines.half import to_half
+    from engines.recipe import load_recipe
+
+    graph = load_graph(load_recipe(_recipe_folder(line, recipe, config_dir)[0]))
+    save_program(export_graph(to_half(graph) if precision == "float16" else graph), file)
+    console.print(f"written: {file}")
+
+
+@app.command(epilog="Example:  engines bench --line 3 --json bench.json --plot bench.png")
+def bench(
+    line: Line = None,
+    recipe: RecipeDir = None,
+    frames: Annotated[int, typer.Option(min=20, help="Frames of each measurement.")] = 100,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for the figures, a list of objects.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="File for a picture of latency and throughput.")] = None,
+    config_dir: ConfigDir = None,
+) -> None:
+    """Measure every engine of a recipe that passed the gate, beside this machine's ceiling; run it on an idle machine."""
+    import msgspec
+
+    from engines.benching import bench as measure
+    from engines.benching import draw
+
+    rows = measure(_recipe_folder(line, recipe, config_dir)[0], frames, lambda text: console.print(text, style="dim"))
+    table = Table("engine", "in flight", "median", "p99", "frames/s", "of the ceiling", "memory", title_justify="left")
+    for row in rows:
+        table.add_row(
+            f"{row.target} {row.precision}",
+            str(row.in_flight),
+            f"{row.median_ms:.1f} ms",
+            f"{row.p99_ms:.1f} ms",
+            f"{row.frames_per_second:.1f}",
+            f"{row.ceiling_share:.0%}",
+            f"{row.rss_mb:.0f} MB",
+        )
+    console.print(table)
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
+    if plot is not None:
+        draw(rows, plot)
+
+
+def _recipe_folder(line: str | None, recipe: Path | None, config_dir: Path | None) -> tuple[Path, Path | None]:
+    if line is not None:
+        line_recipe, line_golden = read_line_recipe(line, config_dir)
+        return recipe or line_recipe, line_golden
+    if recipe is None:
+        raise ConfigError("which recipe? give --line 3, or --recipe DIR")
+    return recipe, None
+
+
+def _recipe_and_golden(
+    line: str | None, recipe: Path | None, golden: Path | None, config_dir: Path | None
+) -> tuple[Recipe, Path]:
+    from engines.recipe import load_recipe
+
+    folder, line_golden = _recipe_folder(line, recipe, config_dir)
+    samples = golden or line_golden
+    if samples is None:
+        raise ConfigError('where are the golden samples? give --golden DIR, or set golden = "..." in the line\'s file')
+    return load_recipe(folder), samples
+
+
+def _tell_outcome(recipe: Recipe, target: str, precision: str, parity: object) -> None:
+    from engines.built import describe, engine_folder
+    from engines.parity import Parity
+
+    if not isinstance(parity, Parity):
+        raise EngineError(f"{target} {precision}: was not compared with the reference; run: engines verify")
+    console.print(f"{engine_folder(recipe, target, precision)}: {describe(parity)}")
+    console.print(f"one frame: {parity.latency_ms:.1f} ms, reference {parity.reference_latency_ms:.1f} ms")
+    if not parity.passed:
+        console.print("[bold red]the parity gate was not passed: no line will load this engine[/]")
+        raise typer.Exit(1)
+    console.print("[green]the parity gate was passed[/]")
+
+
+def main() -> None:
+    """Entry point."""
+    run_app(app)

@@ -1,0 +1,149 @@
+"""TensorRT on an NVIDIA GPU, half precision: the plan is made by torch-tensorrt, and run by TensorRT's own runtime.
+
+NOT YET RUN on a GPU: written against the documented interface of torch-tensorrt 2.14 and TensorRT 11 (10 on Jetson); what
+needs no GPU, that every operation has a converter, is checked in the test suite.  All networks are strongly typed: the casts
+in the graph (engines/half.py) decide what is computed in half precision.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorrt as trt
+import torch
+
+from engines.errors import EngineError
+from engines.geometry import Geometry, Pixels
+from engines.recipe import Recipe
+from engines.scores import SCORES
+
+PLAN = "model.plan"
+INPUT = 0  # of a plan's tensors, in the order of the graph: tiles, then map and scores
+
+
+class TensorRtSlot:
+    """Page-locked and device buffers of one frame; copy in, compute and copy out are chained by events on three streams."""
+
+    def __init__(self, engine: Any, streams: Sequence[torch.cuda.Stream], geometry: Geometry) -> None:
+        side = geometry.input_side
+        shapes = ((geometry.tiles, side, side, 3), geometry.map_shape, (len(SCORES),))
+        types = (torch.uint8, torch.float32, torch.float32)
+        self._host = [torch.zeros(shape, dtype=kind, pin_memory=True) for shape, kind in zip(shapes, types, strict=True)]
+        self._device = [torch.zeros(shape, dtype=kind, device="cuda") for shape, kind in zip(shapes, types, strict=True)]
+        self.tiles, self.frame_map, self.scores = (one.numpy() for one in self._host)
+        self._context = engine.create_execution_context()
+        for index, buffer in enumerate(self._device):
+            self._context.set_tensor_address(engine.get_tensor_name(index), buffer.data_ptr())
+        self._copy_in, self._compute, self._copy_out = streams
+        self._copied_in, self._computed, self._copied_out = (torch.cuda.Event() for _ in range(3))
+
+    def start(self) -> None:
+        """See `engines.targets.EngineSlot.start`. Enqueues only: nothing is allocated, nothing waited for."""
+        with torch.cuda.stream(self._copy_in):
+            self._device[0].copy_(self._host[0], non_blocking=True)
+            self._copied_in.record()
+        self._compute.wait_event(self._copied_in)
+        if not self._context.execute_async_v3(self._compute.cuda_stream):
+            raise EngineError("TensorRT could not enqueue a frame; see its log, and check the GPU with nvidia-smi")
+        self._computed.record(self._compute)
+        self._copy_out.wait_event(self._computed)
+        with torch.cuda.stream(self._copy_out):
+            for host, device in zip(self._host[1:], self._device[1:], strict=True):
+                host.copy_(device, non_blocking=True)
+            self._copied_out.record()
+
+    def finish(self) -> None:
+        """See `engines.targets.EngineSlot.finish`. Waits for this slot's own event, not for the device."""
+        self._copied_out.synchronize()
+
+
+class TensorRtEngine:
+    """A deserialised plan; template and all other constants are in it, on the device."""
+
+    def __init__(self, engine: Any, geometry: Geometry) -> None:
+        self.target = "tensorrt float16"
+        self._engine, self._geometry = engine, geometry
+        self._streams = [torch.cuda.Stream() for _ in range(3)]
+
+    def new_slot(self) -> TensorRtSlot:
+        """See `engines.targets.Engine.new_slot`."""
+        return TensorRtSlot(self._engine, self._streams, self._geometry)
+
+    def close(self) -> None:
+        """See `engines.targets.Engine.close`."""
+        self._engine = None
+        torch.cuda.empty_cache()
+
+
+def attempts(precision: str) -> int:
+    """See `engines.targets`."""
+    return 1
+
+
+def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels], attempt: int) -> None:
+    """Export the half-precision graph and have TensorRT make its plan for this GPU."""
+    import torch_tensorrt
+
+    from engines.assemble import load_graph
+    from engines.exporting import export_graph
+    from engines.half import to_half
+
+    _need_gpu()
+    graph = to_half(load_graph(recipe)).cuda()
+    geometry = graph.geometry
+    tiles = torch.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), dtype=torch.uint8, device="cuda")
+    convert = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
+    options: dict[str, Any] = {"arg_inputs": (tiles,), "require_full_compilation": True, "use_fp32_acc": True}
+    # Up to 2.10 (TensorRT 10, Jetson) strong typing is asked for; from 2.14 (TensorRT 11) there is nothing else.
+    if "use_explicit_typing" in inspect.signature(convert).parameters:
+        options["use_explicit_typing"] = True
+    try:
+        plan = convert(export_graph(graph), **options)
+    except torch.cuda.OutOfMemoryError as error:
+        raise EngineError(
+            "the GPU ran out of memory while TensorRT built the plan; stop what else uses it, then build again"
+        ) from error
+    (folder / PLAN).write_bytes(bytes(plan))
+
+
+def versions() -> dict[str, str]:
+    """See `engines.targets`: a plan runs only on the GPU and with the libraries that it was made with."""
+    _need_gpu()
+    from importlib.metadata import version
+
+    major, minor = torch.cuda.get_device_capability()
+    return {
+        "gpu": torch.cuda.get_device_name(),
+        "compute capability": f"{major}.{minor}",
+        "driver": _driver(),
+        "tensorrt": trt.__version__,
+        "torch-tensorrt": version("torch-tensorrt"),
+        "cuda": str(torch.version.cuda),
+    }
+
+
+def load(recipe: Recipe, precision: str, folder: Path) -> TensorRtEngine:
+    """Load a plan that was built on this machine. Raises EngineError when TensorRT refuses it."""
+    _need_gpu()
+    runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+    engine = runtime.deserialize_cuda_engine((folder / PLAN).read_bytes())
+    if engine is None:
+        raise EngineError(
+            f"{folder / PLAN}: TensorRT cannot load it; build it again with: "
+            f"engines build --recipe {recipe.folder} --golden DIR --target tensorrt --precision float16"
+        )
+    return TensorRtEngine(engine, recipe.manifest.geometry)
+
+
+def _need_gpu() -> None:
+    if not torch.cuda.is_available():
+        raise EngineError("the target tensorrt needs an NVIDIA GPU that torch can use; choose the target openvino on this box")
+
+
+def _driver() -> str:
+    """The kernel driver's version, as the driver itself tells."""
+    file = Path("/proc/driver/nvidia/version")
+    return file.read_text(encoding="utf-8").splitlines()[0] if file.exists() else "unknown"
