@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks [--recipe DIR] [--parts N] [--frames N]
 
-Without a recipe, one is fitted for a few steps: speed does not depend on the weights. Run it on an idle machine.
+The engine is openvino float32. Without a recipe (which must have that engine), one is fitted for a few steps: speed does not
+depend on the weights. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from appliance.messages import Verdict
 from appliance.subscriber import Subscriber
 from calibrate.making import FitRequest, make_recipe
 from calibrate.scoring import calibrate_thresholds
+from engines.building import build_engine
+from engines.built import load_engine
 from engines.recipe import load_recipe
-from engines.targets import load_reference, run_once
+from engines.targets import run_once
 from tests.virtual_line.demo import background, free_ports, read_events, script
 from tests.virtual_line.product import DEFECTS, render, save_parts
 
@@ -42,6 +45,9 @@ kind = "replay"
 source = "parts"
 rate = {rate}
 loop = true
+[engine]
+target = "openvino"
+precision = "float32"
 [decision]
 deadline_ms = 5000
 [publish]
@@ -110,6 +116,7 @@ def make_test_recipe(folder: Path) -> Path:
     save_parts(folder / "golden", range(1, 13), [None])
     recipe = make_recipe(FitRequest(folder / "golden", folder / "recipe", steps=10), lambda _: None, lambda _: None)
     calibrate_thresholds(recipe, folder / "golden", None, None, 0.01, 12, lambda _done, _total: None)
+    build_engine(recipe, "openvino", "float32", folder / "golden", None, print, lambda _done, _total: None)
     return recipe.folder
 
 
@@ -187,7 +194,7 @@ def measure_sustained(folder: Path, recipe: Path, frames: int) -> Iterator[Figur
 def bare_rate(recipe_folder: Path, parts: Path, frames: int = 200) -> float:
     """Frames a second of nothing but cut and infer."""
     recipe = load_recipe(recipe_folder)
-    slot, geometry = load_reference(recipe).new_slot(), recipe.manifest.geometry
+    slot, geometry = load_engine(recipe, "openvino", "float32").new_slot(), recipe.manifest.geometry
     pictures = [np.asarray(cv2.imread(str(file))) for file in sorted(parts.iterdir())]
     for i in range(-20, frames):
         if i == 0:

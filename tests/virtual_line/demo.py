@@ -1,4 +1,4 @@
-"""The main job on a virtual line: golden samples, fit, thresholds, then camera emulation, inspection, bridge and PLC.
+"""The main job on a virtual line: golden samples, fit, thresholds, engine, then camera emulation, inspection, bridge, PLC.
 
     python -m tests.virtual_line.demo [--folder demo]
 
@@ -56,6 +56,10 @@ PixelFormat = "RGB8Packed"
 Width = {side}
 Height = {side}
 
+[engine]
+target = "openvino"
+precision = "float32"
+
 [publish]
 verdicts = "tcp://127.0.0.1:{ports[0]}"
 snapshot = "tcp://127.0.0.1:{ports[1]}"
@@ -80,6 +84,7 @@ def main() -> int:
     build(folder)
     command("calibrate", "fit", "--golden", folder / "golden", "--recipe", folder / "recipes" / "assembly", "--steps", STEPS)
     command("calibrate", "thresholds", "--line", 3, "--config-dir", folder / "lines")
+    command("engines", "build", "--line", 3, "--config-dir", folder / "lines", "--target", "openvino", "--precision", "float32")
     console.rule(f"inspecting {PARTS} parts at {RATE:g} parts a second")
     verdicts, received = inspect_parts(folder)
     correct = report(verdicts, received)

@@ -1,0 +1,195 @@
+"""Built engines: proven before they serve, refused for anything else than what they were built for."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from calibrate.scoring import calibrate_thresholds
+from engines.building import build_engine, proof_images, prove, verify_engine
+from engines.built import RECORD, BuildRecord, engine_folder, load_engine, read_record
+from engines.errors import EngineError
+from engines.parity import LIMITS, Parity
+from engines.recipe import Recipe, load_recipe
+from engines.targets import load_reference, run_once
+from engines.targets.torch_target import load_half_on_cpu
+from engines.thresholds import FILE, load_thresholds
+from tests.virtual_line.product import render
+
+OPENVINO = ("openvino", "float32")
+
+
+def _quiet(_done: int, _total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, golden_folder: Path) -> Recipe:
+    """A copy of the session's recipe with an openvino float32 engine. Read-only: copy it to change it."""
+    folder = tmp_path_factory.mktemp("built") / recipe.name
+    shutil.copytree(recipe.folder, folder)
+    copied = load_recipe(folder)
+    record = build_engine(copied, "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
+    assert record.parity is not None
+    assert record.parity.passed
+    return copied
+
+
+@pytest.fixture
+def spoilt(built: Recipe, tmp_path: Path) -> Recipe:
+    """A copy that a test may spoil."""
+    shutil.copytree(built.folder, tmp_path / built.name)
+    return load_recipe(tmp_path / built.name)
+
+
+def _change_record(recipe: Recipe, **changes: object) -> None:
+    file = engine_folder(recipe, *OPENVINO) / RECORD
+    record = msgspec.json.decode(file.read_bytes(), type=BuildRecord)
+    file.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, **changes)))
+
+
+def test_a_built_engine_answers_as_the_reference_does(built: Recipe) -> None:
+    engine = load_engine(built, *OPENVINO)
+    slot, truth = engine.new_slot(), load_reference(built).new_slot()
+    for defect in (None, "crack"):
+        image = render(77, defect).image
+        run_once(slot, image, built.manifest.geometry)
+        run_once(truth, image, built.manifest.geometry)
+        np.testing.assert_allclose(slot.frame_map, truth.frame_map, rtol=1e-3, atol=1e-4 * float(truth.frame_map.max()))
+        np.testing.assert_allclose(slot.scores, truth.scores, rtol=1e-3)
+    engine.close()
+
+
+def test_slots_in_flight_do_not_mix(built: Recipe) -> None:
+    engine = load_engine(built, *OPENVINO)
+    geometry = built.manifest.geometry
+    images = [render(seed, None).image for seed in (81, 82, 83)]
+    alone = engine.new_slot()
+    expected = []
+    for image in images:
+        run_once(alone, image, geometry)
+        expected.append(alone.scores.copy())
+    slots = [engine.new_slot() for _ in images]
+    for slot, image in zip(slots, images, strict=True):
+        geometry.cut(image, slot.tiles)
+        slot.start()
+    for slot, scores in zip(slots, expected, strict=True):
+        slot.finish()
+        np.testing.assert_allclose(slot.scores, scores, rtol=1e-5)
+    engine.close()
+
+
+def test_without_a_build_the_command_is_named(recipe: Recipe) -> None:
+    with pytest.raises(EngineError, match="no engine for openvino bfloat16; build it with: engines build"):
+        load_engine(recipe, "openvino", "bfloat16")
+
+
+def test_a_precision_that_the_target_lacks_is_refused(recipe: Recipe) -> None:
+    with pytest.raises(EngineError, match="openvino has no precision float16; it has: float32, bfloat16, int8"):
+        load_engine(recipe, "openvino", "float16")
+
+
+def test_a_missing_library_names_its_extra(recipe: Recipe) -> None:
+    with pytest.raises(EngineError, match=r"needs the library tensorrt; run: pip install 'tfa-inspect\[tensorrt\]'"):
+        load_engine(recipe, "tensorrt", "float16")
+
+
+def test_a_changed_engine_file_is_refused(spoilt: Recipe) -> None:
+    blob = engine_folder(spoilt, *OPENVINO) / "model.blob"
+    content = bytearray(blob.read_bytes())
+    content[len(content) // 2] ^= 1
+    blob.write_bytes(content)
+    with pytest.raises(EngineError, match=r"model\.blob: missing or changed since it was built; build it again"):
+        load_engine(spoilt, *OPENVINO)
+
+
+def test_an_engine_of_another_fit_is_refused(spoilt: Recipe) -> None:
+    _change_record(spoilt, recipe_digest="0" * 64)
+    with pytest.raises(EngineError, match="built for another fit of this recipe; build it again"):
+        load_engine(spoilt, *OPENVINO)
+
+
+def test_another_machine_or_library_is_refused(spoilt: Recipe) -> None:
+    record = read_record(engine_folder(spoilt, *OPENVINO))
+    _change_record(spoilt, versions=record.versions | {"openvino": "1.0", "cpu": "abacus"})
+    with pytest.raises(EngineError, match=r"built with openvino 1\.0 \(now .*\), cpu abacus \(now .*build it again"):
+        load_engine(spoilt, *OPENVINO)
+
+
+def test_new_thresholds_need_a_new_proof(spoilt: Recipe, golden_folder: Path) -> None:
+    calibrate_thresholds(spoilt, golden_folder, None, None, 0.05, 12, _quiet)
+    with pytest.raises(EngineError, match="no parity report for the thresholds as they are now; prove it with: engines verify"):
+        load_engine(spoilt, *OPENVINO)
+    assert verify_engine(spoilt, "openvino", "float32", golden_folder, None, _quiet).parity is not None
+    load_engine(spoilt, *OPENVINO).close()
+
+
+def test_a_failed_gate_is_refused(spoilt: Recipe) -> None:
+    record = read_record(engine_folder(spoilt, *OPENVINO))
+    assert record.parity is not None
+    for change in ({"map_error": 0.5}, {"map_error": math.nan}, {"correlation": 0.5}, {"flips": 1}, {"frames": 0}):
+        parity = msgspec.structs.replace(record.parity, **change)
+        assert not parity.passed, change
+    _change_record(spoilt, parity=msgspec.structs.replace(record.parity, flips=1))
+    with pytest.raises(EngineError, match=r"the parity gate was not passed .*1 verdicts flipped"):
+        load_engine(spoilt, *OPENVINO)
+
+
+def test_no_thresholds_no_build(spoilt: Recipe, golden_folder: Path) -> None:
+    (spoilt.folder / FILE).unlink()
+    with pytest.raises(EngineError, match=r"has no thresholds yet.*calibrate thresholds"):
+        build_engine(spoilt, "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
+
+
+def test_an_interrupted_build_leaves_the_old_engine(
+    spoilt: Recipe, golden_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_record(engine_folder(spoilt, *OPENVINO))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engines.targets.openvino_target.build", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(spoilt, "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
+    assert read_record(engine_folder(spoilt, *OPENVINO)) == before
+    assert [file.name for file in (spoilt.folder / "engines").iterdir()] == ["openvino-float32"]
+
+
+def test_the_half_precision_graph_passes_the_gate_on_the_cpu(recipe: Recipe, golden_folder: Path) -> None:
+    thresholds = load_thresholds(recipe)
+    assert thresholds is not None
+    images = proof_images(recipe, golden_folder, None)[:8]
+    parity: Parity = prove(load_half_on_cpu(recipe), recipe, "float16", thresholds, images, _quiet)
+    assert parity.passed, parity
+    assert parity.map_error > 0, "it is half precision, not the reference again"
+    assert parity.limits == LIMITS["float16"]
+
+
+def test_a_line_runs_without_torch_on_a_built_engine(
+    built: Recipe, parts_folder: Path, tmp_path: Path, free_ports: Callable[[int], list[int]]
+) -> None:
+    """The small memory of a line depends on it."""
+    ports = free_ports(2)
+    (tmp_path / "3.toml").write_text(
+        f'recipe = "{built.folder}"\n[camera]\nkind = "replay"\nsource = "{parts_folder}"\nrate = 0\n'
+        f'[engine]\ntarget = "openvino"\nprecision = "float32"\n[decision]\ndeadline_ms = 60000\n'
+        f'[publish]\nverdicts = "tcp://127.0.0.1:{ports[0]}"\nsnapshot = "tcp://127.0.0.1:{ports[1]}"\n'
+    )
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom appliance.config import load_line\n"
+        "from appliance.running import RunningLine\n"
+        f"running = RunningLine(load_line('3', Path({str(tmp_path)!r})))\nrunning.start()\n"
+        "while running.running: time.sleep(0.05)\nrunning.close()\n"
+        "passed, rejected = running.counts\nprint(passed + sum(rejected.values()), 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["12", "False"], done.stderr
