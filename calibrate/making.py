@@ -55,6 +55,7 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
     config = PROFILES[request.network][request.profile]
     golden = read_golden(request.golden, request.seed, request.skip_damaged, say)
     geometry = _geometry(request, golden, config)
+    asked = _asked_template(request, golden)
     settings = msgspec.structs.replace(
         DEFAULTS[request.profile], seed=request.seed, steps=request.steps or DEFAULTS[request.profile].steps
     )
@@ -68,7 +69,7 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
     held_out = FeatureSource(backbone, [golden.images[i] for i in golden.held_out], geometry, device)
     mean, std, medoid = measure(fitted, network)
     network.measure_channels(mean, std)
-    template = _template(request, golden, medoid)
+    template = golden.fitted[medoid] if asked is None else asked
     tiles = torch.from_numpy(geometry.cut_new(golden.images[template])).to(device)
     template_vectors = network.patchify(fused_template(backbone, network, config, tiles))
     for source in (fitted, held_out):
@@ -108,10 +109,10 @@ def _geometry(request: FitRequest, golden: Golden, config: ModelConfig) -> Geome
         raise ConfigError(f"--region or --grid: {error}") from error
 
 
-def _template(request: FitRequest, golden: Golden, medoid: int) -> int:
-    """Index of the template among all golden samples: the one asked for, else the fitted ones' medoid."""
+def _asked_template(request: FitRequest, golden: Golden) -> int | None:
+    """Index of the template that was asked for among all golden samples; None when none was."""
     if request.template is None:
-        return golden.fitted[medoid]
+        return None
     names = [sample.name for sample in golden.samples]
     if request.template not in names:
         raise ConfigError(

@@ -105,4 +105,7 @@ def _maps(
 
 def _next_version(recipe: Recipe) -> int:
     file = recipe.folder / FILE
-    return decode_json(file.read_bytes(), Thresholds, file).version + 1 if file.exists() else 1
+    try:
+        return decode_json(file.read_bytes(), Thresholds, file).version + 1 if file.exists() else 1
+    except RecipeError as error:  # not overwritten: somebody signed it
+        raise RecipeError(f"{error}; if it is of no use any more, delete it and run the same command again") from error

@@ -1,8 +1,7 @@
 """TensorRT on an NVIDIA GPU, half precision: the plan is made by torch-tensorrt, and run by TensorRT's own runtime.
 
-NOT YET RUN on a GPU: written against the documented interface of torch-tensorrt 2.14 and TensorRT 11 (10 on Jetson); what
-needs no GPU, that every operation has a converter, is checked in the test suite.  All networks are strongly typed: the casts
-in the graph (engines/half.py) decide what is computed in half precision.
+NOT YET RUN on a GPU: written against the documented interface of torch-tensorrt 2.14 and TensorRT 11 (10 on Jetson).  All
+networks are strongly typed: the casts in the graph (engines/half.py) decide what is computed in half precision.
 """
 
 from __future__ import annotations

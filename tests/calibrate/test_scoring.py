@@ -106,7 +106,7 @@ def test_a_folder_without_rejects_or_with_a_damaged_one_is_refused(calibrate: Ca
 
 
 def test_golden_samples_of_another_fit_are_refused(own: Recipe, rejects: Path) -> None:
-    with pytest.raises(RecipeError, match="held-out golden sample is missing"):
+    with pytest.raises(RecipeError, match="this golden sample is missing"):
         calibrate_thresholds(own, rejects, None, None, 0.01, 12, pytest.fail)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 
-from calibrate.progress import Steps
 from rich.console import Console
+
+from engines.progress import Steps
 
 
 def test_each_tenth_is_one_line_in_a_log() -> None:
