@@ -91,11 +91,3 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run([script, *map(str, words[1:])], capture_output=True, text=True, cwd=cwd, timeout=timeout)
 
     return run
-
-
-@pytest.fixture
-def shared_data() -> Path:
-    """The folder of real product images."""
-    if not SHARED_DATA.is_dir():
-        pytest.skip(f"needs the real product images in {SHARED_DATA}")
-    return SHARED_DATA
