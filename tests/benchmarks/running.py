@@ -139,11 +139,13 @@ def measure_latency(folder: Path, recipe: Path, parts: int, rate: float) -> Iter
         listener(folder, parts, heard),
         run_log.open("wb") as log,
     ):
-        time.sleep(3)  # all are up: the first parts are not to be measured against their start
+        while not read_events(heard):  # all are up: the first parts are not to be measured against their start
+            time.sleep(0.1)
+        time.sleep(1)
         subprocess.run([script("inspect"), "run", *line, "--parts", str(parts), "--json"], stdout=log, check=True)
         time.sleep(1)
     verdicts = [event for event in read_events(run_log) if event["event"] == "verdict"]
-    received = {event["seq"]: event["received"] for event in read_events(heard)}
+    received = {event["seq"]: event["received"] for event in read_events(heard) if event["seq"]}
     published = {verdict["seq"]: seconds(verdict["time"]) for verdict in verdicts}
     overhead = [
         (received[v["seq"]] - seconds(v["captured"])) * 1e3 - v["stages"]["engine"] for v in verdicts if v["seq"] in received
@@ -178,7 +180,7 @@ def measure_sustained(folder: Path, recipe: Path, frames: int) -> Iterator[Figur
     before = bare_rate(recipe, folder / "parts")
     with run_log.open("wb") as log:
         process = subprocess.Popen(words, stdout=log)
-        warm, last = watch_memory(process, run_log)
+        warm, most = watch_memory(process, run_log)
     if process.returncode:
         raise RuntimeError(f"inspect run: exit status {process.returncode}")
     after = bare_rate(recipe, folder / "parts")
@@ -186,9 +188,11 @@ def measure_sustained(folder: Path, recipe: Path, frames: int) -> Iterator[Figur
     rate = (len(decided) - 1) / (decided[-1] - decided[0])
     bare = (before + after) / 2
     print(f"bare engine loop {before:.1f} and {after:.1f} frames/s, inspect run {rate:.1f} frames/s")
-    print(f"memory {warm / 2**20:.0f} MiB after {WARM_FRAMES} frames, {last / 2**20:.0f} MiB after {WARM_FRAMES + frames}")
+    print(
+        f"memory {warm / 2**20:.0f} MiB after {WARM_FRAMES} frames, {most / 2**20:.0f} MiB at most until {WARM_FRAMES + frames}"
+    )
     yield Figure("rate of inspect run over the bare engine loop's", rate / bare, "", 0.95, at_least=True)
-    yield Figure(f"growth of memory over {frames} frames", (last / warm - 1) * 100, "%", 2)
+    yield Figure(f"growth of memory over {frames} frames", (most / warm - 1) * 100, "%", 2)
 
 
 def bare_rate(recipe_folder: Path, parts: Path, frames: int = 200) -> float:
@@ -204,18 +208,20 @@ def bare_rate(recipe_folder: Path, parts: Path, frames: int = 200) -> float:
 
 
 def watch_memory(process: subprocess.Popen[bytes], run_log: Path) -> tuple[int, int]:
-    """Resident bytes after the warm-up, and the last seen before the end."""
-    watched, warm, last = psutil.Process(process.pid), 0, 0
+    """Resident bytes after the warm-up, and the most seen from then on."""
+    watched, warm, most = psutil.Process(process.pid), 0, 0
     while process.poll() is None:
         try:
-            last = watched.memory_info().rss or last
+            now = watched.memory_info().rss
         except psutil.NoSuchProcess:
             break
-        if not warm and run_log.read_bytes().count(b"\n") > WARM_FRAMES:
-            warm = last
+        if warm:
+            most = max(most, now)
+        elif run_log.read_bytes().count(b"\n") > WARM_FRAMES:
+            warm = now
         time.sleep(0.2)
     process.wait()
-    return warm, last
+    return warm, most
 
 
 def write_line(folder: Path, recipe: Path, rate: float) -> int:
@@ -240,6 +246,7 @@ def listener(folder: Path, parts: int, heard: Path) -> Iterator[None]:
 def listen(folder: Path, parts: int) -> int:
     """Note when each verdict comes in."""
     subscriber = Subscriber(load_line("3", folder), "watch")
+    print(json.dumps({"seq": 0, "received": time.time()}), flush=True)  # ready
     heard = 0
     while heard < parts:
         message = subscriber.receive(1.0)
