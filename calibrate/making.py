@@ -52,6 +52,12 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
     """
     if request.recipe.exists() and not request.replace:
         raise ConfigError(f"{request.recipe}: already exists; choose another --recipe, or overwrite it with --replace")
+    try:  # now, not after the fit
+        request.recipe.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--recipe {request.recipe}: no folder can be made there ({error.strerror}); choose another"
+        ) from error
     config = PROFILES[request.network][request.profile]
     golden = read_golden(request.golden, request.seed, request.skip_damaged, say)
     geometry = _geometry(request, golden, config)

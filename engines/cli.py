@@ -31,14 +31,14 @@ PrecisionName = Annotated[
 ConfigDir = Annotated[Path | None, typer.Option(help="Folder of the line files.")]
 
 
-@app.command(epilog="Example:  engines build --line 3 --target openvino --precision bfloat16")
+@app.command(epilog="Example:  engines build --line 3 --target openvino --precision float32")
 def build(
     line: Line = None,
     recipe: RecipeDir = None,
     golden: Golden = None,
     rejects: Rejects = None,
     target: Target = "openvino",
-    precision: PrecisionName = "bfloat16",
+    precision: PrecisionName = "float32",
     config_dir: ConfigDir = None,
 ) -> None:
     """Build an engine and prove it on held-out golden samples and synthetic defects; exit status 1 if it fails the gate."""
@@ -52,14 +52,14 @@ def build(
     _tell_outcome(loaded, target, precision, record.parity)
 
 
-@app.command(epilog="Example:  engines verify --line 3 --target openvino --precision bfloat16 --rejects pictures/bad")
+@app.command(epilog="Example:  engines verify --line 3 --target openvino --precision float32 --rejects pictures/bad")
 def verify(
     line: Line = None,
     recipe: RecipeDir = None,
     golden: Golden = None,
     rejects: Rejects = None,
     target: Target = "openvino",
-    precision: PrecisionName = "bfloat16",
+    precision: PrecisionName = "float32",
     config_dir: ConfigDir = None,
 ) -> None:
     """Compare a built engine with the float32 reference anew, and renew its report; exit status 1 if it fails the gate."""
@@ -111,6 +111,7 @@ def export(
         raise ConfigError(
             f"--precision {precision}: the graph is written in float32 or float16; other precisions come from a target"
         )
+    _need_folder(file)
     from engines.assemble import load_graph
     from engines.exporting import export_graph, save_program
     from engines.half import to_half
@@ -131,6 +132,9 @@ def bench(
     config_dir: ConfigDir = None,
 ) -> None:
     """Measure every engine of a recipe that passed the gate, beside this machine's ceiling; run it on an idle machine."""
+    for file in (json_file, plot):
+        if file is not None:
+            _need_folder(file)
     import msgspec
 
     from engines.benching import bench as measure
@@ -153,6 +157,12 @@ def bench(
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
     if plot is not None:
         draw(rows, plot)
+
+
+def _need_folder(file: Path) -> None:
+    """Refuse a file that cannot be written before anything is computed for it."""
+    if not file.parent.is_dir():
+        raise ConfigError(f"{file}: there is no folder {file.parent}; make it, or choose another file")
 
 
 def _recipe_folder(line: str | None, recipe: Path | None, config_dir: Path | None) -> tuple[Path, Path | None]:

@@ -32,11 +32,15 @@ def run_app(app: Callable[..., object]) -> None:
         sys.exit(app(standalone_mode=False))  # type: ignore[arg-type]  # an exit status or None
     except UserError as error:
         _complain(str(error))
-    except (typer.Abort, KeyboardInterrupt):
-        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe has gone (`| head`): leave quietly, and keep Python from flushing into it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # a place that was named on the command line and cannot be used
+        if error.filename is None:
+            raise
+        _complain(f"{error.filename}: {error.strerror}; choose another place, or mend this one and run the same command again")
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         # A mistake on the command line. Typer carries click under a name that differs between its versions, so the kind is
         # known by its method only.

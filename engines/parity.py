@@ -31,7 +31,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 LIMITS: Mapping[Precision, Limits] = {
     "float32": Limits(1e-3, 0.9999, 0.001),
     "float16": Limits(0.05, 0.999, 0.02),
-    "bfloat16": Limits(0.30, 0.93, 0.06),
+    "bfloat16": Limits(0.15, 0.99, 0.06),
     "int8": Limits(0.30, 0.96, 0.12),
 }
 
