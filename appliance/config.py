@@ -64,6 +64,14 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     target: str = "torch"
     precision: str = "float32"
     slots: Annotated[int, Meta(ge=1, le=64, description="frames in flight")] = 3
+    streams: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="openvino: frames computed at once, each on its share of the cores; more: more parts a second",
+        ),
+    ] = 1
 
 
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -64,7 +64,7 @@ class RunningLine:
             mask_file = self._recipe.folder / IGNORE_MASK
             ignored = ignored_map(read_image(mask_file), geometry, str(mask_file))
         self._decider = Decider(thresholds, geometry, ignored)
-        engine = load_engine(self._recipe, line.config.engine.target, line.config.engine.precision)
+        engine = load_engine(self._recipe, line.config.engine.target, line.config.engine.precision, line.config.engine.streams)
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._alarms: deque[Notice] = deque()  # of other threads, for the decision loop to publish
         self._stop = threading.Event()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from engines.scores import top_k
 
@@ -39,14 +38,17 @@ def smoothing_matrix(source: int, target: int, sigma: float) -> Tensor:
     return torch.from_numpy((gaussian @ bilinear).astype(np.float32))
 
 
-def distances(features: Tensor, restored: Tensor) -> tuple[Tensor, Tensor]:
-    """Per-position distance and direction of two (N, C, h, w) float32 feature maps, each (N, h, w).
+def distances(features: Tensor, restored: Tensor, dim: int = 1) -> tuple[Tensor, Tensor]:
+    """Per-position distance and direction of two float32 feature maps (N, C, h, w), each (N, h, w); ``dim`` is the channels'.
 
-    Distance is the mean over channels of the squared difference; direction is 1 - cosine, with 1e-8 guarding the norms.
+    Distance is the mean over channels of the squared difference; direction is 1 - cosine, and 1 where a norm is below 1e-8.
     """
-    distance = (features - restored).square().mean(dim=1)
-    direction = 1 - F.cosine_similarity(features, restored, dim=1, eps=1e-8)
-    return distance, direction
+    difference = (features - restored).square().sum(dim)
+    norm, restored_norm = features.square().sum(dim).sqrt(), restored.square().sum(dim).sqrt()
+    # 1 - x.r / |x||r| written so that nothing near 1 is subtracted from 1: |x - r|^2 = (|x| - |r|)^2 + 2 |x||r| (1 - cosine).
+    direction = (difference - (norm - restored_norm).square()) / (2 * norm * restored_norm).clamp_min(1e-30)
+    known = torch.minimum(norm, restored_norm) > 1e-8
+    return difference / features.shape[dim], torch.where(known, direction, torch.ones_like(direction))
 
 
 def smooth(maps: Tensor, matrix: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ that torch reaches here in the engine's type; a share of it says how much of the
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class BenchRow(msgspec.Struct, frozen=True):
     precision: str
     batch: int
     in_flight: int
+    streams: int  # frames computed at once
     median_ms: float
     p99_ms: float
     frames_per_second: float
@@ -61,7 +63,8 @@ def bench(recipe_folder: Path, frames: int, tell: Callable[[str], None]) -> list
         ceiling = _in_process(_ceiling, CEILING_TYPE[precision])
         for in_flight in (1, IN_FLIGHT):
             tell(f"measuring {target} {precision}, {in_flight} in flight")
-            median, p99, rate, rss = _in_process(_measure, recipe_folder, target, precision, in_flight, frames)
+            streams = min(in_flight, os.cpu_count() or 1) if target == "openvino" else 1
+            median, p99, rate, rss = _in_process(_measure, recipe_folder, target, precision, in_flight, streams, frames)
             rows.append(
                 BenchRow(
                     recipe.name,
@@ -71,6 +74,7 @@ def bench(recipe_folder: Path, frames: int, tell: Callable[[str], None]) -> list
                     precision,
                     1,
                     in_flight,
+                    streams,
                     round(median, 2),
                     round(p99, 2),
                     round(rate, 2),
@@ -110,10 +114,10 @@ def _in_process(run: Callable[..., Any], *arguments: object) -> Any:
 
 
 def _measure(
-    recipe_folder: Path, target: str, precision: str, in_flight: int, frames: int
+    recipe_folder: Path, target: str, precision: str, in_flight: int, streams: int, frames: int
 ) -> tuple[float, float, float, float]:
     """(median ms, p99 ms, frames a second, resident MB) from start to finish of each frame, the slots used in turn."""
-    engine = load_engine(load_recipe(recipe_folder), target, precision)
+    engine = load_engine(load_recipe(recipe_folder), target, precision, streams)
     slots: list[EngineSlot] = [engine.new_slot() for _ in range(in_flight)]
     picture = np.random.default_rng(0).integers(0, 255, slots[0].tiles.shape, np.uint8)
     for slot in slots:

@@ -49,7 +49,7 @@ def build_engine(
             module.build(recipe, precision, aside, samples, attempt)
             seconds = time.monotonic() - begun
             say(f"built in {seconds:.0f} s; comparing with the reference on {len(images)} frames")
-            engine = module.load(recipe, precision, aside)
+            engine = module.load(recipe, precision, aside, 1)
             parity = prove(engine, recipe, precision, thresholds, images, tell)
             engine.close()
             if parity.passed:
@@ -76,7 +76,7 @@ def verify_engine(
     module = target_module(target, precision)
     folder = engine_folder(recipe, target, precision)
     record = read_record(folder)
-    engine = module.load(recipe, precision, folder)
+    engine = module.load(recipe, precision, folder, 1)
     parity = prove(engine, recipe, precision, need_thresholds(recipe), proof_images(recipe, golden, rejects), tell)
     engine.close()
     record = msgspec.structs.replace(record, parity=parity)

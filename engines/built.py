@@ -15,7 +15,7 @@ from msgspec import Meta
 from engines.errors import EngineError
 from engines.parity import Parity
 from engines.recipe import Recipe, Sha256, check_digest, decode_json
-from engines.targets import TARGETS, Engine, Precision, load_reference, target_module
+from engines.targets import TARGETS, Engine, Precision, load_reference, need_one_stream, target_module
 from engines.thresholds import load_thresholds
 
 RECORD = "build.json"
@@ -47,10 +47,14 @@ def read_record(folder: Path) -> BuildRecord:
     return decode_json(file.read_bytes(), BuildRecord, file)
 
 
-def load_engine(recipe: Recipe, target: str, precision: str) -> Engine:
-    """Load an engine that has proven itself. Raises EngineError with the mending command for any other."""
+def load_engine(recipe: Recipe, target: str, precision: str, streams: int = 1) -> Engine:
+    """Load an engine that has proven itself, to compute ``streams`` frames at once.
+
+    Raises EngineError with the mending command for any other.
+    """
     module = target_module(target, precision)
     if TARGETS[target].reference == precision:
+        need_one_stream(target, streams)
         return load_reference(recipe)
     folder = engine_folder(recipe, target, precision)
     options = f"--recipe {recipe.folder} --golden DIR --target {target} --precision {precision}"
@@ -77,7 +81,7 @@ def load_engine(recipe: Recipe, target: str, precision: str) -> Engine:
         raise EngineError(f"{folder}: no parity report for the thresholds as they are now; {verify}")
     if not record.parity.passed:
         raise EngineError(f"{folder}: the parity gate was not passed ({describe(record.parity)}); choose another precision")
-    engine: Engine = module.load(recipe, precision, folder)
+    engine: Engine = module.load(recipe, precision, folder, streams)
     return engine
 
 

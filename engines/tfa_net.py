@@ -108,7 +108,8 @@ class TFANet(nn.Module):
     def patchify(self, fused: Tensor) -> Tensor:
         """(N, C, side, side) -> (N, P, patch * patch * C): a token's vector is laid out row, column, channel."""
         n, c, g, p = fused.shape[0], self.config.channels, self.config.grid, self.config.patch
-        return fused.view(n, c, g, p, g, p).permute(0, 2, 4, 3, 5, 1).reshape(n, g * g, p * p * c)
+        rows = fused.permute(0, 2, 3, 1).reshape(n, g, p, g, p * c)  # channels last first: the rest moves whole runs
+        return rows.transpose(2, 3).reshape(n, g * g, p * p * c)
 
     def unpatchify(self, vectors: Tensor) -> Tensor:
         """The inverse of `patchify`."""
@@ -117,10 +118,16 @@ class TFANet(nn.Module):
 
     # Fitting and inspecting
 
-    def tokens_of_vectors(self, vectors: Tensor) -> Tensor:
-        """`tokens` from patchified features (N, P, patch * patch * C): a matrix product fits faster than a convolution."""
+    def token_layer(self) -> tuple[Tensor, Tensor]:
+        """`tokens` as a linear layer on patchified features: weight (dim, patch * patch * C); bias (1, P, dim), with positions."""
         weight = self.tokenise.weight.permute(0, 2, 3, 1).flatten(1)  # (dim, row, column, channel)
-        return F.linear(vectors, weight, self.tokenise.bias) + self.position[:, 1:]
+        bias = self.position[:, 1:] if self.tokenise.bias is None else self.tokenise.bias + self.position[:, 1:]
+        return weight, bias
+
+    def tokens_of_vectors(self, vectors: Tensor) -> Tensor:
+        """`tokens` from patchified features (N, P, patch * patch * C): a matrix product is faster than a convolution."""
+        weight, bias = self.token_layer()
+        return F.linear(vectors, weight) + bias
 
     def loss(self, vectors: Tensor, template_vectors: Tensor, tiles: Tensor) -> Tensor:
         """Mean over tokens of 5 * direction + distance of a token's vector; masked while in training mode.
@@ -139,16 +146,15 @@ class TFANet(nn.Module):
         loss: Tensor = 5 * direction.mean() + distance.mean()
         return loss
 
-    def anomaly_map(self, fused: Tensor, restored: Tensor) -> Tensor:
-        """Dual-mode map: smoothed direction times smoothed distance, (N, input side, input side)."""
-        distance, direction = distances(fused.float(), restored.float())
+    def anomaly_map(self, distance: Tensor, direction: Tensor) -> Tensor:
+        """Dual-mode map (N, input side, input side): smoothed direction times smoothed distance, given as (N, side, side)."""
         return smooth(direction, self.smoothing) * smooth(distance, self.smoothing)
 
     def forward(self, fused: Tensor, fused_template: Tensor) -> Tensor:
         """The plain form: both pictures' fused features in, the anomaly map out (N, input side, input side)."""
         template = self.tokens(fused_template).expand(fused.shape[0], -1, -1)
         restored = self.unpatchify(self.refine(self.aggregate(self.tokens(fused), template)))
-        return self.anomaly_map(fused, restored)
+        return self.anomaly_map(*distances(fused.float(), restored.float()))
 
 
 class ConstantTemplate(nn.Module):
@@ -157,8 +163,11 @@ class ConstantTemplate(nn.Module):
     Skipped for every frame: the template's features and tokens; LayerNorm and query-key-value of the class and template rows in
     the first aggregation block; queries, projection and MLP of the input rows in the last one, whose output is discarded.
     Rows are ordered [input, class, template] here (attention does not mind), so that the kept ones are contiguous.
+    Features are laid out by token once; tokens, distance and direction are then products and sums of contiguous numbers.
     """
 
+    token_weight: Tensor
+    token_bias: Tensor
     rows: Tensor
     q: Tensor
     k: Tensor
@@ -173,12 +182,14 @@ class ConstantTemplate(nn.Module):
             cls = network.class_token.expand(template.shape[0], -1, -1)
             rows = torch.cat([cls, template], dim=1)  # (tiles, 1 + P, dim)
             q, k, v = network.aggregation[0].project(rows)  # type: ignore[operator]
-        for name, value in (("rows", rows), ("q", q), ("k", k), ("v", v)):
+            token_weight, token_bias = network.token_layer()
+        constants = {"token_weight": token_weight, "token_bias": token_bias, "rows": rows, "q": q, "k": k, "v": v}
+        for name, value in constants.items():
             self.register_buffer(name, value.detach().clone(), persistent=False)
 
-    def reconstruct(self, fused: Tensor) -> Tensor:
-        """(tiles, C, side, side) -> the reconstruction of the same shape."""
-        x = self.network.tokens(fused)
+    def reconstruct(self, vectors: Tensor) -> Tensor:
+        """Patchified features (tiles, P, patch * patch * C) -> their reconstruction, of the same shape."""
+        x = F.linear(vectors.to(self.token_weight.dtype), self.token_weight) + self.token_bias
         first, *middle, last = self.network.aggregation
         q, k, v = first.project(x)  # type: ignore[operator]
         rows = first.finish(  # type: ignore[operator]
@@ -189,13 +200,22 @@ class ConstantTemplate(nn.Module):
         )
         for block in middle:
             rows = block(rows)
-        kept = last.forward_kept(rows, first_kept=x.shape[1])  # type: ignore[operator]
-        return self.network.unpatchify(self.network.refine(kept))
+        return self.network.refine(last.forward_kept(rows, first_kept=x.shape[1]))  # type: ignore[operator]
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         """Backbone levels of one frame's tiles -> their anomaly maps (tiles, input side, input side)."""
-        fused = self.network.fuse(levels)
-        return self.network.anomaly_map(fused, self.reconstruct(fused))
+        vectors = self.network.patchify(self.network.fuse(levels))
+        maps = distances(self._positions(vectors), self._positions(self.reconstruct(vectors)), dim=-1)
+        return self.network.anomaly_map(*(self._in_place(values) for values in maps))
+
+    def _positions(self, vectors: Tensor) -> Tensor:
+        """(tiles, P, patch * patch * C) -> float32 (tiles, P * patch * patch, C)."""
+        return vectors.float().reshape(vectors.shape[0], -1, self.network.config.channels)
+
+    def _in_place(self, values: Tensor) -> Tensor:
+        """One number a position, by token (tiles, P * patch * patch) -> by place (tiles, side, side)."""
+        n, g, p = values.shape[0], self.network.config.grid, self.network.config.patch
+        return values.view(n, g, g, p, p).transpose(2, 3).reshape(n, g * p, g * p)
 
 
 def _norm(vectors: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 A target's module has
 
-    load(recipe, precision, folder) -> Engine             of what was built into the folder
+    load(recipe, precision, folder, streams) -> Engine    of what was built into the folder
     build(recipe, precision, folder, golden, attempt)     golden: cut golden samples, each (tiles, side, side, 3)
     attempts(precision) -> int                            ways to build, from the fastest to the most exact
     versions() -> dict                                    libraries and hardware that the answer depends on
@@ -87,8 +87,14 @@ def target_module(target: str, precision: str) -> Any:
 
 def load_reference(recipe: Recipe) -> Engine:
     """The float32 reference that every other engine is compared with."""
-    engine: Engine = target_module("torch", "float32").load(recipe, "float32", recipe.folder)
+    engine: Engine = target_module("torch", "float32").load(recipe, "float32", recipe.folder, 1)
     return engine
+
+
+def need_one_stream(target: str, streams: int) -> None:
+    """For targets that compute one frame after the other. Raises EngineError when more is asked for."""
+    if streams != 1:
+        raise EngineError(f"target {target} computes one frame at a time: take engine.streams out of the line's file")
 
 
 def run_once(slot: EngineSlot, image: Pixels, geometry: Geometry) -> None:

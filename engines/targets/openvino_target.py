@@ -15,9 +15,10 @@ from engines.errors import EngineError
 from engines.geometry import Geometry, Pixels
 from engines.recipe import Recipe
 from engines.targets import HostSlot
+from engines.targets.openvino_exact import exact_operations, keep_exact
 
 BLOB = "model.blob"  # compiled for this CPU: a start compiles nothing
-KEPT: tuple[tuple[str, ...], ...] = ((),)
+EXACT_CONVOLUTIONS = (3, 10, 1_000)  # by attempt; see `openvino_exact`
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}  # what is not quantised runs in bfloat16
 
 
@@ -61,7 +62,7 @@ class OpenVinoEngine:
 
 def attempts(precision: str) -> int:
     """How many ways there are to build a precision, each slower and more exact than the one before."""
-    return len(KEPT) if precision == "int8" else 1
+    return 1 if precision == "float32" else len(EXACT_CONVOLUTIONS)
 
 
 def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels], attempt: int) -> None:
@@ -69,10 +70,15 @@ def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels]
     from engines.assemble import load_graph
     from engines.exporting import export_graph
 
+    geometry = recipe.manifest.geometry
     model: Any = ov.convert_model(export_graph(load_graph(recipe)))
-    if precision == "int8":
-        model = _quantise(model, golden, KEPT[attempt])
-    compiled = ov.Core().compile_model(model, "CPU", _config(precision))
+    model.reshape({0: [geometry.tiles, geometry.input_side, geometry.input_side, 3]})  # the conversion forgets it
+    if precision != "float32":
+        exact = exact_operations(model, EXACT_CONVOLUTIONS[attempt])
+        if precision == "int8":
+            model = _quantise(model, golden, exact)
+        model = keep_exact(model, exact, folder)
+    compiled = ov.Core().compile_model(model, "CPU", _config(precision, streams=1))
     (folder / BLOB).write_bytes(compiled.export_model().getvalue())
 
 
@@ -81,10 +87,13 @@ def versions() -> dict[str, str]:
     return {"openvino": ov.__version__.split("-")[0], "cpu": _cpu_name()}
 
 
-def load(recipe: Recipe, precision: str, folder: Path) -> OpenVinoEngine:
-    """Load an engine that was compiled on this machine. Raises EngineError when OpenVINO refuses it."""
+def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> OpenVinoEngine:
+    """Load an engine that was compiled on this machine. Raises EngineError when OpenVINO refuses it.
+
+    ``streams`` frames are computed at once, each on its share of the cores.
+    """
     try:
-        model = ov.Core().import_model((folder / BLOB).read_bytes(), "CPU", _config(precision))
+        model = ov.Core().import_model((folder / BLOB).read_bytes(), "CPU", _config(precision, streams))
     except RuntimeError as error:
         raise EngineError(
             f"{folder / BLOB}: OpenVINO cannot load it ({str(error).strip().splitlines()[-1]}); build it again with: "
@@ -93,19 +102,24 @@ def load(recipe: Recipe, precision: str, folder: Path) -> OpenVinoEngine:
     return OpenVinoEngine(model, precision, recipe.manifest.geometry)
 
 
-def _config(precision: str) -> dict[str, Any]:
-    return {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+def _config(precision: str, streams: int) -> dict[str, Any]:
+    return {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": streams}
 
 
-def _quantise(model: Any, golden: Sequence[Pixels], kept: tuple[str, ...]) -> Any:
-    """Post-training quantisation to 8 bits (NNCF); operations whose names match ``kept`` stay as they are."""
+def _quantise(model: Any, golden: Sequence[Pixels], exact: set[str]) -> Any:
+    """Post-training quantisation to 8 bits (NNCF), all but the named operations."""
     try:
         import nncf
     except ModuleNotFoundError as error:
         raise EngineError("int8 needs the library nncf; run: pip install 'tfa-inspect[int8]'") from error
-    scope = nncf.IgnoredScope(patterns=list(kept), validate=False)
+    # Differences, too: what they are taken of is nearly equal.
+    kept = exact | {node.get_friendly_name() for node in model.get_ops() if node.get_type_name() in ("Subtract", "Power")}
     return nncf.quantize(
-        model, nncf.Dataset(list(golden)), subset_size=len(golden), model_type=nncf.ModelType.TRANSFORMER, ignored_scope=scope
+        model,
+        nncf.Dataset(list(golden)),
+        subset_size=len(golden),
+        model_type=nncf.ModelType.TRANSFORMER,
+        ignored_scope=nncf.IgnoredScope(names=sorted(kept)),
     )
 
 

@@ -18,6 +18,7 @@ from engines.errors import EngineError
 from engines.geometry import Geometry, Pixels
 from engines.recipe import Recipe
 from engines.scores import SCORES
+from engines.targets import need_one_stream
 
 PLAN = "model.plan"
 INPUT = 0  # of a plan's tensors, in the order of the graph: tiles, then map and scores
@@ -124,9 +125,10 @@ def versions() -> dict[str, str]:
     }
 
 
-def load(recipe: Recipe, precision: str, folder: Path) -> TensorRtEngine:
+def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> TensorRtEngine:
     """Load a plan that was built on this machine. Raises EngineError when TensorRT refuses it."""
     _need_gpu()
+    need_one_stream("tensorrt", streams)
     runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
     engine = runtime.deserialize_cuda_engine((folder / PLAN).read_bytes())
     if engine is None:

@@ -13,7 +13,7 @@ from engines.geometry import Geometry, Pixels
 from engines.graph import InspectionGraph
 from engines.half import to_half
 from engines.recipe import Recipe
-from engines.targets import HostSlot
+from engines.targets import HostSlot, need_one_stream
 
 
 class TorchSlot:
@@ -52,11 +52,12 @@ class TorchEngine:
         """See `engines.targets.Engine.close`."""
 
 
-def load(recipe: Recipe, precision: str, folder: Path) -> TorchEngine:
+def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> TorchEngine:
     """Load the recipe's graph and run it once, so that the first part is not slow.
 
     Raises EngineError for half precision without a GPU; `load_half_on_cpu` is for parity checks.
     """
+    need_one_stream("torch", streams)
     graph = load_graph(recipe)
     if precision == "float16":
         if not torch.cuda.is_available():
