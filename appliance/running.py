@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import zmq
 
 from appliance.capture import Camera, CameraError, EndOfFrames, Frame, make_camera
@@ -127,6 +128,8 @@ class RunningLine:
         # An engine that is called from Python takes the interpreter's lock hundreds of times a frame; with the usual 5 ms a
         # thread that decodes or logs would hold it up each time.
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        # OpenCV's helpers wait for work by spinning, on the cores that the engine computes on.
+        cv2.setNumThreads(1)
         self._decide.start()
         self._capture.start()
 

@@ -31,15 +31,18 @@ def find_regions(frame_map: Map, level: float, minimum_area: int, over: npt.NDAr
     """Areas of the map (H, W) over ``level`` of ``minimum_area`` pixels and more, 8-connected; ``over`` is a buffer to use."""
     over = np.empty(frame_map.shape, np.uint8) if over is None else over
     np.greater(frame_map, level, out=over.view(np.bool_))
-    if not cv2.countNonZero(over):
+    x, y, columns, rows = cv2.boundingRect(over)
+    if not columns:
         return []
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(over, connectivity=8)
+    # Only where there is something: labelling is the dearest step, and defects are small.
+    part = frame_map[y : y + rows, x : x + columns]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(over[y : y + rows, x : x + columns], connectivity=8)
     regions = []
     for label in range(1, count):
         left, top, width, height, area = (int(value) for value in stats[label])
         if area >= minimum_area:
             box = np.s_[top : top + height, left : left + width]
-            regions.append(MapRegion(left, top, width, height, area, float(frame_map[box][labels[box] == label].max())))
+            regions.append(MapRegion(x + left, y + top, width, height, area, float(part[box][labels[box] == label].max())))
     return regions
 
 

@@ -119,7 +119,7 @@ class TFANet(nn.Module):
     # Fitting and inspecting
 
     def token_layer(self) -> tuple[Tensor, Tensor]:
-        """`tokens` as a linear layer on patchified features: weight (dim, patch * patch * C); bias (1, P, dim), with positions."""
+        """`tokens` as a linear layer on patchified features: weight (dim, patch * patch * C); bias (1, P, dim)."""
         weight = self.tokenise.weight.permute(0, 2, 3, 1).flatten(1)  # (dim, row, column, channel)
         bias = self.position[:, 1:] if self.tokenise.bias is None else self.tokenise.bias + self.position[:, 1:]
         return weight, bias

@@ -16,6 +16,7 @@ from engines.errors import ImageError
 from engines.geometry import Pixels
 from engines.images import SUFFIXES, read_image
 
+MOST_KEPT_BYTES = 64 << 20
 Picture = tuple[str, Pixels | None, str | None]  # source, picture or None, fault
 
 
@@ -39,8 +40,7 @@ class ReplayCamera:
                 raise CameraError(
                     f"{self._source}: no picture to replay; set camera.source to a folder of pictures or a video file"
                 )
-            played = itertools.chain.from_iterable(itertools.repeat(files)) if self._config.loop else iter(files)
-            self._pictures = (self._read(file) for file in played)
+            self._pictures = self._folder(files)
         elif self._source.is_file():
             self._pictures = self._video()
         else:
@@ -71,6 +71,20 @@ class ReplayCamera:
     def close(self) -> None:
         """See `Camera.close`."""
         self._pictures = iter(())
+
+    def _folder(self, files: list[Path]) -> Iterator[Picture]:
+        kept: dict[Path, Picture] = {}  # a line in a loop is to show its own speed, not that of decoding files
+        kept_bytes = 0
+        while True:
+            for file in files:
+                picture = kept.get(file) or self._read(file)
+                size = 0 if picture[1] is None else picture[1].nbytes
+                if self._config.loop and file not in kept and kept_bytes + size <= MOST_KEPT_BYTES:
+                    kept[file] = picture
+                    kept_bytes += size
+                yield picture
+            if not self._config.loop:
+                return
 
     def _read(self, file: Path) -> Picture:
         source = str(file.relative_to(self._source))

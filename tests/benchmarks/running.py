@@ -1,8 +1,8 @@
 """Speed and memory of a running line, each part a process of its own as on a box.
 
-    python -m tests.benchmarks [--recipe DIR] [--parts N] [--frames N]
+    python -m tests.benchmarks [--recipe DIR] [--precision P] [--parts N] [--frames N]
 
-The engine is openvino float32. Without a recipe (which must have that engine), one is fitted for a few steps: speed does not
+The engine is openvino's. Without a recipe (which must have that engine), one is fitted for a few steps: speed does not
 depend on the weights. Run it on an idle machine.
 """
 
@@ -35,7 +35,7 @@ from calibrate.scoring import calibrate_thresholds
 from engines.building import build_engine
 from engines.built import load_engine
 from engines.recipe import load_recipe
-from engines.targets import run_once
+from engines.targets import Precision, run_once
 from tests.virtual_line.demo import background, free_ports, read_events, script
 from tests.virtual_line.product import DEFECTS, render, save_parts
 
@@ -48,7 +48,7 @@ rate = {rate}
 loop = true
 [engine]
 target = "openvino"
-precision = "float32"
+precision = "{precision}"
 [decision]
 deadline_ms = 5000
 [publish]
@@ -79,10 +79,20 @@ class Figure:
         return self.value >= self.target if self.at_least else self.value <= self.target
 
 
+@dataclass(frozen=True)
+class Benched:
+    """What is measured, and the folder for everything that a run needs."""
+
+    folder: Path
+    recipe: Path
+    precision: str
+
+
 def main() -> int:
     """Measure, print, and return 0 when every target is met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, default=None)
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16", "int8"))
     parser.add_argument("--parts", type=int, default=300, help="parts of the latency run")
     parser.add_argument("--rate", type=float, default=6.0, help="parts a second of the latency run")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the rate run")
@@ -95,12 +105,13 @@ def main() -> int:
         return listen(arguments.listen, arguments.parts)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        recipe = (arguments.recipe or make_test_recipe(folder)).resolve()
+        recipe = (arguments.recipe or make_test_recipe(folder, arguments.precision)).resolve()
+        engine = Benched(folder, recipe, arguments.precision)
         write_parts(folder / "parts")
         figures = [
-            *measure_latency(folder, recipe, arguments.parts, arguments.rate),
-            *measure_rate(folder, recipe, arguments.rounds),
-            *measure_memory(folder, recipe, arguments.frames),
+            *measure_latency(engine, arguments.parts, arguments.rate),
+            *measure_rate(engine, arguments.rounds),
+            *measure_memory(engine, arguments.frames),
         ]
     table = Table("what", "measured", "target", "met", title="running line, whole processes", title_justify="left")
     for figure in figures:
@@ -115,12 +126,12 @@ def main() -> int:
     return 0 if all(figure.met for figure in figures) else 1
 
 
-def make_test_recipe(folder: Path) -> Path:
+def make_test_recipe(folder: Path, precision: Precision) -> Path:
     """A recipe of the rendered product after a few steps."""
     save_parts(folder / "golden", range(1, 13), [None])
     recipe = make_recipe(FitRequest(folder / "golden", folder / "recipe", steps=10), lambda _: None, lambda _: None)
     calibrate_thresholds(recipe, folder / "golden", None, None, 0.01, 12, lambda _done, _total: None)
-    build_engine(recipe, "openvino", "float32", folder / "golden", None, print, lambda _done, _total: None)
+    build_engine(recipe, "openvino", precision, folder / "golden", None, print, lambda _done, _total: None)
     return recipe.folder
 
 
@@ -132,9 +143,10 @@ def write_parts(folder: Path) -> None:
         cv2.imwrite(str(folder / f"{i:02d}.bmp"), cv2.cvtColor(render(500 + i, kinds[i % len(kinds)]).image, cv2.COLOR_RGB2BGR))
 
 
-def measure_latency(folder: Path, recipe: Path, parts: int, rate: float) -> Iterator[Figure]:
+def measure_latency(engine: Benched, parts: int, rate: float) -> Iterator[Figure]:
     """A line at a rate below its limit, with a subscriber, the bridge and a PLC beside it."""
-    port = write_line(folder, recipe, rate)
+    folder = engine.folder
+    port = write_line(engine, rate)
     plc_log, run_log, heard = folder / "plc.jsonl", folder / "run.jsonl", folder / "heard.jsonl"
     line = ["--line", "3", "--config-dir", str(folder)]
     with (
@@ -166,23 +178,23 @@ def measure_latency(folder: Path, recipe: Path, parts: int, rate: float) -> Iter
     yield Figure("publication to PLC register, p99", float(np.percentile(writing, 99)), "ms", 5)
 
 
-def measure_rate(folder: Path, recipe: Path, rounds: int) -> Iterator[Figure]:
+def measure_rate(engine: Benched, rounds: int) -> Iterator[Figure]:
     """A line as fast as it can, against the bare engine: in turns, since a machine's speed drifts from minute to minute."""
-    bare = [bare_rate(recipe, folder / "parts")]
+    bare = [bare_rate(engine)]
     shares = []
     for _ in range(rounds):
-        decided = run_unpaced(folder, recipe, ROUND_FRAMES)[0]
+        decided = run_unpaced(engine, ROUND_FRAMES)[0]
         rate = (len(decided) - 1) / (decided[-1] - decided[0])
-        bare.append(bare_rate(recipe, folder / "parts"))
+        bare.append(bare_rate(engine))
         shares.append(rate / ((bare[-2] + bare[-1]) / 2))
         print(f"bare engine loop {bare[-2]:.1f} and {bare[-1]:.1f} frames/s, inspect run between them {rate:.1f} frames/s")
     name = f"rate of inspect run over the bare engine loop's, median of {rounds} rounds"
     yield Figure(name, statistics.median(shares), "", 0.97, at_least=True)
 
 
-def measure_memory(folder: Path, recipe: Path, frames: int) -> Iterator[Figure]:
+def measure_memory(engine: Benched, frames: int) -> Iterator[Figure]:
     """How a running line's memory grows."""
-    _, warm, most = run_unpaced(folder, recipe, frames)
+    _, warm, most = run_unpaced(engine, frames)
     print(
         f"memory {warm / 2**20:.0f} MiB after {WARM_FRAMES} frames, {most / 2**20:.0f} MiB at most until {WARM_FRAMES + frames}"
     )
@@ -190,11 +202,11 @@ def measure_memory(folder: Path, recipe: Path, frames: int) -> Iterator[Figure]:
     yield Figure(f"growth of memory over {frames} frames", (most / warm - 1) * 100, "%", 2)
 
 
-def run_unpaced(folder: Path, recipe: Path, frames: int) -> tuple[list[float], int, int]:
+def run_unpaced(engine: Benched, frames: int) -> tuple[list[float], int, int]:
     """When each frame after the first 100 was decided; resident bytes after those 100, and the most from then on."""
-    write_line(folder, recipe, 0)
-    run_log = folder / "unpaced.jsonl"
-    words = [script("inspect"), "run", "--line", "3", "--config-dir", str(folder)]
+    write_line(engine, 0)
+    run_log = engine.folder / "unpaced.jsonl"
+    words = [script("inspect"), "run", "--line", "3", "--config-dir", str(engine.folder)]
     with run_log.open("wb") as log:
         process = subprocess.Popen([*words, "--parts", str(WARM_FRAMES + frames), "--json"], stdout=log)
         warm, most = watch_memory(process, run_log)
@@ -204,11 +216,12 @@ def run_unpaced(folder: Path, recipe: Path, frames: int) -> tuple[list[float], i
     return decided[WARM_FRAMES:], warm, most
 
 
-def bare_rate(recipe_folder: Path, parts: Path, frames: int = 200) -> float:
+def bare_rate(engine: Benched, frames: int = 200) -> float:
     """Frames a second of nothing but cut and infer."""
-    recipe = load_recipe(recipe_folder)
-    slot, geometry = load_engine(recipe, "openvino", "float32").new_slot(), recipe.manifest.geometry
-    pictures = [np.asarray(cv2.imread(str(file))) for file in sorted(parts.iterdir())]
+    cv2.setNumThreads(1)  # as a line does
+    recipe = load_recipe(engine.recipe)
+    slot, geometry = load_engine(recipe, "openvino", engine.precision).new_slot(), recipe.manifest.geometry
+    pictures = [np.asarray(cv2.imread(str(file))) for file in sorted((engine.folder / "parts").iterdir())]
     for i in range(-20, frames):
         if i == 0:
             begun = time.perf_counter()
@@ -233,10 +246,12 @@ def watch_memory(process: subprocess.Popen[bytes], run_log: Path) -> tuple[int, 
     return warm, most
 
 
-def write_line(folder: Path, recipe: Path, rate: float) -> int:
+def write_line(engine: Benched, rate: float) -> int:
     """Write the line's file with fresh ports; returns the PLC's."""
     ports = free_ports(3)
-    (folder / "3.toml").write_text(LINE_FILE.format(recipe=recipe, rate=rate, ports=ports))
+    (engine.folder / "3.toml").write_text(
+        LINE_FILE.format(recipe=engine.recipe, precision=engine.precision, rate=rate, ports=ports)
+    )
     return ports[2]
 
 
