@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 app = new_app("Inspect a line's parts: camera to verdict to PLC.")
 console = Console()
+ANSWER_S, CHANGE_S = 2.0, 120.0  # a running line answers at once; then it loads an engine
 
 LineName = Annotated[str, typer.Option("--line", help="Name of the line: its file is <line>.toml.")]
 ConfigDir = Annotated[
@@ -51,6 +52,33 @@ def run(
                 _show_live(line, running, stop)
         finally:
             running.close()
+
+
+@app.command(epilog="Example:  inspect recipe --line 3 bracket")
+def recipe(
+    line: LineName,
+    name: Annotated[str, typer.Argument(help="A recipe beside the line's present one, or the path of a recipe folder.")],
+    config_dir: ConfigDir = None,
+) -> None:
+    """Change a line over to another recipe, between two parts if it runs, and write that into the line's file."""
+    from appliance.change_over import ask_for_recipe
+    from appliance.config import load_line
+    from engines.errors import EngineError
+    from engines.lines import write_line_recipe
+    from engines.recipe import MANIFEST, load_recipe
+
+    loaded = load_line(line, config_dir)
+    beside = loaded.path(loaded.config.recipe).parent
+    folder = Path(name) if "/" in name else beside / name
+    if not (folder / MANIFEST).is_file():
+        there = sorted(file.parent.name for file in beside.glob(f"*/{MANIFEST}"))
+        raise EngineError(f"{folder}: no recipe there; recipes in {beside}: {', '.join(there) or 'none'}")
+    load_recipe(folder)
+    answer = ask_for_recipe(loaded, folder, lambda text: console.print(text, style="dim"), ANSWER_S, CHANGE_S)
+    if answer is not None and answer.state != "changed":
+        raise EngineError(f"line {line} goes on with the recipe it has: {answer.text}")
+    write_line_recipe(loaded.file, folder)
+    console.print(answer.text if answer else f"line {line} does not run; it will start with recipe {folder.name}")
 
 
 @app.command(epilog="Example:  inspect watch --line 3 --rejects")

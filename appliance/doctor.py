@@ -77,7 +77,8 @@ def _thresholds(recipe: Recipe) -> Finding:
 
 
 def _engine(line: Line, recipe: Recipe) -> Finding:
-    engine = load_engine(recipe, line.config.engine.target, line.config.engine.precision)
+    config = line.config.engine
+    engine = load_engine(recipe, config.target, config.precision, config.streams)
     slot = engine.new_slot()
     slot.start()
     slot.finish()

@@ -125,4 +125,17 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...]
 
 
-MESSAGES = (Verdict, Heartbeat, Alarm, SnapshotRequest, Snapshot)
+class RecipeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Asks a running line to change over; taken from this box only."""
+
+    recipe: Annotated[str, Meta(description="the recipe's folder")]
+
+
+class RecipeAnswer(msgspec.Struct, frozen=True):
+    """`loading` at once, then how it ended."""
+
+    state: Literal["loading", "changed", "failed"]
+    text: str
+
+
+MESSAGES = (Verdict, Heartbeat, Alarm, SnapshotRequest, Snapshot, RecipeRequest, RecipeAnswer)

@@ -25,21 +25,21 @@ MARK = (255, 210, 0)  # RGB of boxes and text
 class PictureWriter:
     """Keeps the newest pictures of a line's rejects in a folder."""
 
-    def __init__(self, folder: Path, keep: int, geometry: Geometry, warn: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, keep: int, warn: Callable[[str], None]) -> None:
         """``warn`` is told, once for each text, why pictures are missing; from the writer's thread."""
-        self._folder, self._keep, self._geometry, self._warn = folder, keep, geometry, warn
+        self._folder, self._keep, self._warn = folder, keep, warn
         self._warned: set[str] = set()
         self.left_out = 0
-        self._queue: queue.Queue[tuple[Verdict, Pixels, npt.NDArray[np.float32] | None] | None] = queue.Queue(WAITING)
+        self._queue: queue.Queue[tuple[Verdict, Pixels, npt.NDArray[np.float32] | None, Geometry] | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
         self._thread.start()
 
-    def offer(self, verdict: Verdict, image: Pixels, frame_map: npt.NDArray[np.float32] | None) -> None:
+    def offer(self, verdict: Verdict, image: Pixels, frame_map: npt.NDArray[np.float32] | None, geometry: Geometry) -> None:
         """Have a picture written, if there is room for it; copies what it is given."""
         if self._queue.full():
             self.left_out += 1
             return
-        self._queue.put_nowait((verdict, image.copy(), None if frame_map is None else frame_map.copy()))
+        self._queue.put_nowait((verdict, image.copy(), None if frame_map is None else frame_map.copy(), geometry))
 
     def close(self) -> None:
         """Write what is queued, and end."""
@@ -48,11 +48,11 @@ class PictureWriter:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            verdict, image, frame_map = item
+            verdict, image, frame_map, geometry = item
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 name = f"{verdict.line}-{verdict.epoch}-{verdict.seq:08d}-{verdict.reason}.png"
-                picture = draw_reject(verdict, image, frame_map, self._geometry)
+                picture = draw_reject(verdict, image, frame_map, geometry)
                 if not cv2.imwrite(str(self._folder / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
                     raise OSError(f"{self._folder / name}: cannot be written")
                 self._prune(verdict.line)

@@ -3,6 +3,7 @@
 The pipeline owns the slots: buffers made once by the engine, into which a frame is cut and the engine writes its map and
 scores.  Three threads meet here: capture submits and starts the work, a worker waits for it in order, the decision loop
 takes results.  The decision loop sleeps on `wakeup`, a file descriptor that becomes readable when something has finished.
+The engine can be changed between two frames: a frame stays with the station that it was taken on for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from appliance.capture import Frame
 from appliance.messages import Reason
@@ -21,12 +23,33 @@ from engines.geometry import Geometry, Pixels
 from engines.targets import Engine, EngineSlot
 
 
-@dataclass(slots=True, eq=False)
-class Job:
+class Station:
+    """An engine with its slots, and the frames that it was given."""
+
+    def __init__(self, engine: Engine, geometry: Geometry, slots: int) -> None:
+        self.engine, self.geometry = engine, geometry
+        self.free: queue.SimpleQueue[EngineSlot] = queue.SimpleQueue()
+        for _ in range(slots):
+            self.free.put(engine.new_slot())
+        self.frames = 0  # taken on, and their buffers not back yet
+
+    def close(self) -> None:
+        """Let buffers and engine go; only when no frame is left."""
+        while not self.free.empty():
+            self.free.get()
+        self.engine.close()
+
+
+S = TypeVar("S", bound=Station)
+
+
+@dataclass(eq=False)
+class Job(Generic[S]):
     """One frame on its way: what became of it, and when. A job without slot was never measured."""
 
     frame: Frame
     deadline_ns: int
+    station: S
     slot: EngineSlot | None = None
     reason: Reason = ""
     detail: str = ""
@@ -36,25 +59,28 @@ class Job:
     queued_ns: int = 0
 
 
-class Pipeline:
-    """Runs one engine with ``slots`` frames in flight."""
+class Pipeline(Generic[S]):
+    """Runs one station, with as many frames in flight as it has slots."""
 
-    def __init__(self, engine: Engine, geometry: Geometry, slots: int) -> None:
-        self._engine, self._geometry = engine, geometry
-        self._free: queue.SimpleQueue[EngineSlot] = queue.SimpleQueue()
-        for _ in range(slots):
-            self._free.put(engine.new_slot())
-        self._work: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._order: deque[Job] = deque()  # in the order of triggers; the decision loop takes from the left
-        self._handover = threading.Lock()  # who frees the slot: the worker or the decision loop, whoever comes last
+    def __init__(self, station: S) -> None:
+        self._station = station
+        self._work: queue.SimpleQueue[Job[S] | None] = queue.SimpleQueue()
+        self._order: deque[Job[S]] = deque()  # in the order of triggers; the decision loop takes from the left
+        self._handover = threading.Lock()  # who frees a slot, worker or decision loop; and which station a frame is for
         self.wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._worker = threading.Thread(target=self._run, name="engine", daemon=True)
         self._worker.start()
 
     @property
-    def engine_target(self) -> str:
-        """What computes."""
-        return self._engine.target
+    def station(self) -> S:
+        """What takes the next frame on."""
+        return self._station
+
+    def change(self, station: S) -> S:
+        """Have another station take on the next frame. Returns the one before, which may still have frames."""
+        with self._handover:
+            before, self._station = self._station, station
+        return before
 
     def submit(self, frame: Frame, deadline_ns: int, refused: Reason = "") -> None:
         """Take a frame on; every frame taken on comes out of `results`, measured or with a reason.
@@ -62,7 +88,10 @@ class Pipeline:
         Waits for a free slot until the frame's deadline, then gives up on it (`overrun`).  ``refused`` takes a frame on only to
         have its verdict given.
         """
-        job = Job(frame, deadline_ns)
+        with self._handover:
+            station = self._station
+            station.frames += 1
+        job = Job(frame, deadline_ns, station)
         if frame.image is None:
             self._refuse(job, "no-image", frame.fault or "")
         elif refused:
@@ -70,7 +99,7 @@ class Pipeline:
         else:
             self._start(job, frame.image)
 
-    def results(self) -> list[Job]:
+    def results(self) -> list[Job[S]]:
         """The jobs at the head of the order that are finished or past their deadline. Give each back with `release`."""
         finished = []
         while self._order:
@@ -85,12 +114,12 @@ class Pipeline:
             finished.append(job)
         return finished
 
-    def release(self, job: Job) -> None:
+    def release(self, job: Job[S]) -> None:
         """Give a job's buffers back; its slot's contents must not be read after this."""
         job.frame.image = None
         job.frame.release()
-        if job.slot is not None and not job.abandoned:
-            self._free.put(job.slot)
+        if not job.abandoned:  # else the worker does
+            self._give_back(job)
 
     def next_deadline_ns(self) -> int | None:
         """When the oldest job in flight must have its verdict; None when nothing is in flight."""
@@ -110,18 +139,19 @@ class Pipeline:
         self._worker.join(timeout=10)
         os.close(self.wakeup)
 
-    def _start(self, job: Job, image: Pixels) -> None:
+    def _start(self, job: Job[S], image: Pixels) -> None:
         wait_s = (job.deadline_ns - time.monotonic_ns()) / 1e9
+        free = job.station.free
         try:
-            slot = self._free.get(timeout=max(wait_s, 0.001))
+            slot = free.get(timeout=max(wait_s, 0.001))
         except queue.Empty:
             self._refuse(job, "overrun", "no free slot by the deadline")
             return
         begun = time.perf_counter_ns()
         try:
-            self._geometry.cut(image, slot.tiles)
+            job.station.geometry.cut(image, slot.tiles)
         except ImageError as error:
-            self._free.put(slot)
+            free.put(slot)
             self._refuse(job, "no-image", str(error))
             return
         job.queued_ns = time.perf_counter_ns()
@@ -130,17 +160,23 @@ class Pipeline:
         try:
             slot.start()
         except Exception as error:  # noqa: BLE001 - whatever an engine raises: this part is a reject, the line goes on
-            self._free.put(slot)
+            free.put(slot)
             job.slot = None
             self._refuse(job, "engine-fault", f"{type(error).__name__}: {error}")
             return
         self._order.append(job)
         self._work.put(job)
 
-    def _refuse(self, job: Job, reason: Reason, detail: str) -> None:
+    def _refuse(self, job: Job[S], reason: Reason, detail: str) -> None:
         job.reason, job.detail, job.done = reason, detail, True
         self._order.append(job)
         self._wake()
+
+    def _give_back(self, job: Job[S]) -> None:
+        if job.slot is not None:
+            job.station.free.put(job.slot)
+        with self._handover:
+            job.station.frames -= 1
 
     def _wake(self) -> None:
         os.eventfd_write(self.wakeup, 1)
@@ -158,9 +194,10 @@ class Pipeline:
             except Exception as error:  # noqa: BLE001 - whatever an engine raises: this part is a reject, the line goes on
                 reason, detail = "engine-fault", f"{type(error).__name__}: {error}"
             with self._handover:
-                if job.abandoned:
-                    self._free.put(slot)
-                    continue
-                job.stages["engine"] = (time.perf_counter_ns() - begun) / 1e6
-                job.reason, job.detail, job.done = reason, detail, True
-            self._wake()
+                if not job.abandoned:
+                    job.stages["engine"] = (time.perf_counter_ns() - begun) / 1e6
+                    job.reason, job.detail, job.done = reason, detail, True
+            if job.abandoned:
+                self._give_back(job)
+            else:
+                self._wake()

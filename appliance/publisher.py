@@ -39,14 +39,14 @@ class Publisher:
         self._decoder = msgspec.json.Decoder(SnapshotRequest)
         self._topics = {name: f"{line.name}/{name}".encode() for name in ("verdict", "reject", "heartbeat", "alarm")}
         self._next_heartbeat = 0.0
-        self._context = zmq.Context()
+        self.context = zmq.Context()
         self._keys: ServerKeys | None = None
-        self._pub = self._context.socket(zmq.PUB)
+        self._pub = self.context.socket(zmq.PUB)
         self._pub.setsockopt(zmq.SNDHWM, SEND_QUEUE)
-        self.snapshot_socket = self._context.socket(zmq.ROUTER)
+        self.snapshot_socket = self.context.socket(zmq.ROUTER)
         try:
             if publish.keys:
-                self._keys = ServerKeys(self._context, line.path(publish.keys))
+                self._keys = ServerKeys(self.context, line.path(publish.keys))
             for socket, address, key in (
                 (self._pub, publish.verdicts, "verdicts"),
                 (self.snapshot_socket, publish.snapshot, "snapshot"),
@@ -126,4 +126,4 @@ class Publisher:
         self.snapshot_socket.close()
         if self._keys:
             self._keys.close()
-        self._context.term()
+        self.context.term()

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,18 +19,15 @@ import cv2
 import zmq
 
 from appliance.capture import Camera, CameraError, EndOfFrames, Frame, make_camera
-from appliance.clock import utc_now, utc_of
+from appliance.change_over import ChangeOver
+from appliance.clock import utc_now
 from appliance.config import Line
-from appliance.decision import Decider, Decision
+from appliance.judging import judge
+from appliance.loaded import LoadedRecipe
 from appliance.messages import Alarm, Verdict
 from appliance.pictures import PictureWriter
 from appliance.pipeline import Job, Pipeline
 from appliance.publisher import Publisher
-from engines.built import load_engine
-from engines.ignore_mask import ignored_map
-from engines.images import read_image
-from engines.recipe import load_recipe
-from engines.thresholds import IGNORE_MASK, load_thresholds
 
 GRAB_TIMEOUT_S = 0.1  # how often a quiet camera lets the capture thread look whether it should stop
 REOPEN_FIRST_S, REOPEN_LONGEST_S = 0.5, 5.0
@@ -57,41 +55,35 @@ class RunningLine:
         Raises UserError kinds; nothing stays open then.
         """
         self._line, self._parts = line, parts
-        self._recipe = load_recipe(line.path(line.config.recipe))
-        geometry = self._recipe.manifest.geometry
-        thresholds = load_thresholds(self._recipe)
-        ignored = None
-        if thresholds is not None and thresholds.ignore_mask is not None:
-            mask_file = self._recipe.folder / IGNORE_MASK
-            ignored = ignored_map(read_image(mask_file), geometry, str(mask_file))
-        self._decider = Decider(thresholds, geometry, ignored)
-        engine = load_engine(self._recipe, line.config.engine.target, line.config.engine.precision, line.config.engine.streams)
+        loaded = LoadedRecipe(line, line.path(line.config.recipe))
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._alarms: deque[Notice] = deque()  # of other threads, for the decision loop to publish
         self._stop = threading.Event()
         self._captured_all = threading.Event()
-        self._camera: Camera = make_camera(line, geometry.frame)
-        self._camera.open()
-        try:
+        self._camera: Camera = make_camera(line, loaded.geometry.frame)
+        with ExitStack() as opened:
+            opened.callback(loaded.close)
+            self._camera.open()
+            opened.callback(self._camera.close)
             self._publisher = Publisher(line, self._camera.simulated)
-        except BaseException:
-            self._camera.close()
-            raise
+            opened.callback(self._publisher.close)
+            self._pipeline = Pipeline(loaded)
+            opened.callback(self._pipeline.close)
+            self._change_over = ChangeOver(line, self._publisher.context, self._pipeline, self._notify)
+            opened.pop_all()
         pictures = line.config.pictures
         self._pictures = None
         if pictures:
             self._pictures = PictureWriter(
-                line.path(pictures.folder), pictures.keep, geometry, lambda text: self._notify("warning", text)
+                line.path(pictures.folder), pictures.keep, lambda text: self._notify("warning", text)
             )
-        self._pipeline = Pipeline(engine, geometry, line.config.engine.slots)
         self._deadline_ns = line.config.decision.deadline_ms * 1_000_000
         self._submitted = 0
-        self._calibrated = thresholds is not None
         self._camera_lost = False
-        if thresholds is None:
+        if not loaded.calibrated:
             self._notify(
                 "warning",
-                f"{self._recipe.folder}: no thresholds, every part is rejected; "
+                f"{loaded.recipe.folder}: no thresholds, every part is rejected; "
                 f"calibrate with: calibrate thresholds --line {line.name}",
             )
         self._capture = threading.Thread(target=self._capture_loop, name="capture", daemon=True)
@@ -101,12 +93,12 @@ class RunningLine:
     @property
     def recipe_name(self) -> str:
         """Name of the recipe that runs."""
-        return self._recipe.name
+        return self._pipeline.station.recipe.name
 
     @property
     def engine_target(self) -> str:
         """What computes."""
-        return self._pipeline.engine_target
+        return self._pipeline.station.engine.target
 
     @property
     def counts(self) -> tuple[int, dict[str, int]]:
@@ -143,7 +135,9 @@ class RunningLine:
         for thread in (self._capture, self._decide):
             if thread.ident is not None:
                 thread.join()
+        self._change_over.close()
         self._pipeline.close()
+        self._pipeline.station.close()
         self._camera.close()
         self._publisher.close()
         if self._pictures:
@@ -208,6 +202,7 @@ class RunningLine:
         poller = zmq.Poller()
         poller.register(self._pipeline.wakeup, zmq.POLLIN)
         poller.register(self._publisher.snapshot_socket, zmq.POLLIN)
+        poller.register(self._change_over.socket, zmq.POLLIN)
         try:
             while True:
                 # Asked first: whatever was said before the end of capture is then still told below.
@@ -218,6 +213,7 @@ class RunningLine:
                 while self._alarms:
                     self._raise_alarm(self._alarms.popleft())
                 self._publisher.answer_snapshots()
+                self._change_over.serve()
                 if captured_all and self._pipeline.empty:
                     break
                 ready = dict(poller.poll(self._poll_ms(self._publisher.beat())))
@@ -241,52 +237,19 @@ class RunningLine:
             return "stopping"
         if self._camera_lost:
             return "camera-lost"
-        return "running" if self._calibrated else "not-calibrated"
+        return "running" if self._pipeline.station.calibrated else "not-calibrated"
 
-    def _give_verdict(self, job: Job) -> None:
-        """Decide a job, publish, and give its buffers back."""
-        begun = time.perf_counter_ns()
-        if job.reason or job.slot is None:
-            decision = Decision(False, job.reason or "engine-fault", job.detail, None, ())
-        else:
-            decision = self._decider.decide(job.slot.frame_map, job.slot.scores)
-        decided = time.monotonic_ns()
-        reason, passed = decision.reason, decision.passed
-        if decided > job.deadline_ns and reason in ("", "defect"):
-            reason, passed = "late", False
-        frame, stages = job.frame, job.stages
-        stages["decide"] = (time.perf_counter_ns() - begun) / 1e6
-        stages["total"] = (decided - frame.captured_ns) / 1e6
-        seq = self._publisher.seq + 1
-        verdict = Verdict(
-            line=self._line.name,
-            epoch=self._publisher.epoch,
-            seq=seq,
-            time=utc_now(),
-            part_id=seq,
-            frame=frame.number,
-            verdict="pass" if passed else "reject",
-            reason=reason,
-            detail=decision.detail,
-            score=decision.score,
-            threshold=self._decider.score_threshold,
-            regions=decision.regions,
-            captured=utc_of(frame.captured_ns),
-            decided=utc_of(decided),
-            deadline=utc_of(job.deadline_ns),
-            camera_time=frame.camera_time,
-            stages={name: round(value, 3) for name, value in stages.items()},
-            recipe=self._recipe.digest,
-            engine=self._pipeline.engine_target,
-            simulated=self._camera.simulated,
-            source=frame.source,
-        )
-        self._publisher.publish_verdict(verdict)
+    def _give_verdict(self, job: Job[LoadedRecipe]) -> None:
+        """Judge a job, publish, and give its buffers back."""
+        publisher = self._publisher
+        verdict = judge(job, self._line.name, publisher.epoch, publisher.seq + 1, self._camera.simulated)
+        publisher.publish_verdict(verdict)
         self.events.append(verdict)
-        if self._pictures and not passed and frame.image is not None:
+        if self._pictures and verdict.verdict == "reject" and job.frame.image is not None:
             # After a fault of the engine the slot holds an earlier part's map, or NaN.
-            has_map = not job.abandoned and reason != "engine-fault"
-            self._pictures.offer(verdict, frame.image, job.slot.frame_map if job.slot and has_map else None)
+            has_map = job.slot is not None and not job.abandoned and verdict.reason != "engine-fault"
+            frame_map = job.slot.frame_map if has_map and job.slot else None
+            self._pictures.offer(verdict, job.frame.image, frame_map, job.station.geometry)
         self._pipeline.release(job)
 
     def _notify(self, severity: Literal["info", "warning", "error"], text: str) -> None:

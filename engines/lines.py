@@ -6,6 +6,7 @@ line's recipe read it through here.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -52,6 +53,28 @@ def read_line_recipe(line: str, config_dir: Path | None) -> tuple[Path, Path | N
     file = line_file(line, config_dir)
     settings = decode_toml(file, LineRecipe)
     return relative_to(file, settings.recipe), relative_to(file, settings.golden) if settings.golden else None
+
+
+def write_line_recipe(file: Path, recipe: Path) -> None:
+    """Put another recipe into a line's file; all else in it stays as it is. Raises ConfigError when that cannot be done."""
+    value = json.dumps(os.path.relpath(recipe, file.parent), ensure_ascii=False)
+    text = file.read_text(encoding="utf-8")
+    # Keys of the file itself stand before its first table.
+    head, bracket, tables = re.match(r"(.*?)(^\s*\[|\Z)(.*)", text, re.DOTALL | re.MULTILINE).groups()  # type: ignore[union-attr]
+    changed, count = re.subn(
+        r"^(\s*recipe\s*=\s*)(\"[^\"\n]*\"|'[^'\n]*')", lambda found: found[1] + value, head, flags=re.MULTILINE
+    )
+    if count != 1:
+        raise ConfigError(f'{file}: there is no line recipe = "..." to change; set it to {value} by hand')
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        aside.write_text(changed + bracket + tables, encoding="utf-8")
+        aside.chmod(file.stat().st_mode)
+        aside.replace(file)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written ({error.strerror}); set recipe = {value} in it by hand") from error
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def relative_to(file: Path, path: str) -> Path:

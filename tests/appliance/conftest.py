@@ -174,7 +174,7 @@ class MadeSlot:
 def made_engine(monkeypatch: pytest.MonkeyPatch) -> MadeEngine:
     """Stands in for the recipe's engine; its `act` may be replaced."""
     engine = MadeEngine()
-    monkeypatch.setattr("appliance.running.load_engine", lambda *_: engine)
+    monkeypatch.setattr("appliance.loaded.load_engine", lambda *_: engine)
     return engine
 
 

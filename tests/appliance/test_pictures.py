@@ -68,19 +68,19 @@ def test_a_folder_that_cannot_be_written_only_warns(
 
 
 def test_only_the_newest_pictures_are_kept(tmp_path: Path) -> None:
-    writer = PictureWriter(tmp_path, 2, GEOMETRY, lambda text: pytest.fail(text))
+    writer = PictureWriter(tmp_path, 2, lambda text: pytest.fail(text))
     for seq in range(1, 5):
-        writer.offer(make_verdict(seq, verdict="reject", reason="late"), np.zeros((100, 200), np.uint8), None)
+        writer.offer(make_verdict(seq, verdict="reject", reason="late"), np.zeros((100, 200), np.uint8), None, GEOMETRY)
         wait_for(lambda seq=seq: (tmp_path / f"3-1-{seq:08d}-late.png").exists(), f"picture {seq}")  # type: ignore[misc]
     writer.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["3-1-00000003-late.png", "3-1-00000004-late.png"]
 
 
 def test_pictures_beyond_the_queue_are_left_out_and_counted(tmp_path: Path) -> None:
-    writer = PictureWriter(tmp_path, 1_000, GEOMETRY, lambda text: pytest.fail(text))
+    writer = PictureWriter(tmp_path, 1_000, lambda text: pytest.fail(text))
     image, offered = np.zeros((1_000, 2_000, 3), np.uint8), 5 * WAITING
     for seq in range(1, offered + 1):
-        writer.offer(make_verdict(seq, verdict="reject", reason="late"), image, None)
+        writer.offer(make_verdict(seq, verdict="reject", reason="late"), image, None, GEOMETRY)
     writer.close()
     assert writer.left_out > 0
     assert len(list(tmp_path.iterdir())) == offered - writer.left_out

@@ -13,22 +13,23 @@ import numpy as np
 import pytest
 
 from appliance.capture import Frame
-from appliance.pipeline import Job, Pipeline
+from appliance.pipeline import Job, Pipeline, Station
 from engines.geometry import Geometry
 from tests.appliance.conftest import Floats, MadeEngine, wait_for
 
 GEOMETRY = Geometry(frame=(64, 64), region=(0, 0, 64, 64), input_side=64)
 LONG_NS = 20_000_000_000
+MakePipeline = Callable[..., Pipeline[Station]]
 
 
 @pytest.fixture
-def make_pipeline() -> Iterator[Callable[..., Pipeline]]:
+def make_pipeline() -> Iterator[MakePipeline]:
     """A function that makes pipelines, which are closed at the end."""
-    made: list[Pipeline] = []
+    made: list[Pipeline[Station]] = []
 
-    def make(engine: MadeEngine, slots: int = 2) -> Pipeline:
+    def make(engine: MadeEngine, slots: int = 2) -> Pipeline[Station]:
         engine.geometry = GEOMETRY
-        made.append(Pipeline(engine, GEOMETRY, slots))
+        made.append(Pipeline(Station(engine, GEOMETRY, slots)))
         return made[-1]
 
     yield make
@@ -41,13 +42,13 @@ def frame(number: int, image: bool = True, release: Callable[[], None] = lambda:
     return Frame(number, time.monotonic_ns(), 0, picture, None if image else "no trigger signal", None, release)
 
 
-def submit(pipeline: Pipeline, one: Frame, within_ns: int = LONG_NS) -> None:
+def submit(pipeline: Pipeline[Station], one: Frame, within_ns: int = LONG_NS) -> None:
     pipeline.submit(one, time.monotonic_ns() + within_ns)
 
 
-def take(pipeline: Pipeline, count: int) -> list[Job]:
+def take(pipeline: Pipeline[Station], count: int) -> list[Job[Station]]:
     """So many results, each given back at once."""
-    taken: list[Job] = []
+    taken: list[Job[Station]] = []
 
     def enough() -> bool:
         for job in pipeline.results():
@@ -59,7 +60,7 @@ def take(pipeline: Pipeline, count: int) -> list[Job]:
     return taken
 
 
-def test_results_come_in_the_order_of_triggers_past_a_frame_without_image(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_results_come_in_the_order_of_triggers_past_a_frame_without_image(make_pipeline: MakePipeline) -> None:
     go_on = threading.Event()
     pipeline = make_pipeline(MadeEngine(lambda call, _map, _scores: call > 1 or go_on.wait(20)))
     submit(pipeline, frame(1))
@@ -73,7 +74,7 @@ def test_results_come_in_the_order_of_triggers_past_a_frame_without_image(make_p
     assert pipeline.empty
 
 
-def test_what_the_engine_writes_arrives_with_its_own_frame(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_what_the_engine_writes_arrives_with_its_own_frame(make_pipeline: MakePipeline) -> None:
     def act(call: int, frame_map: Floats, scores: Floats) -> None:
         frame_map.fill(call)
         scores.fill(call)
@@ -91,7 +92,7 @@ def test_what_the_engine_writes_arrives_with_its_own_frame(make_pipeline: Callab
     assert seen == [(number, number, number, number) for number in range(1, 10)]
 
 
-def test_a_frame_that_finds_no_free_slot_by_its_deadline_is_an_overrun(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_a_frame_that_finds_no_free_slot_by_its_deadline_is_an_overrun(make_pipeline: MakePipeline) -> None:
     go_on = threading.Event()
     pipeline = make_pipeline(MadeEngine(lambda call, _map, _scores: call > 1 or go_on.wait(20)), slots=1)
     submit(pipeline, frame(1))
@@ -102,7 +103,7 @@ def test_a_frame_that_finds_no_free_slot_by_its_deadline_is_an_overrun(make_pipe
     assert jobs[1].detail == "no free slot by the deadline"
 
 
-def test_the_slots_of_late_jobs_come_back(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_the_slots_of_late_jobs_come_back(make_pipeline: MakePipeline) -> None:
     go_on = threading.Event()
     engine = MadeEngine(lambda *_: go_on.wait(20))
     pipeline = make_pipeline(engine, slots=2)
@@ -118,7 +119,7 @@ def test_the_slots_of_late_jobs_come_back(make_pipeline: Callable[..., Pipeline]
     assert engine.calls == 4, "late frames are finished as well: their slots are at work until then"
 
 
-def test_an_engine_that_raises_gives_a_fault_and_its_slot_back(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_an_engine_that_raises_gives_a_fault_and_its_slot_back(make_pipeline: MakePipeline) -> None:
     def act(_call: int, _map: Floats, _scores: Floats) -> None:
         raise ValueError("wrong shape")
 
@@ -129,7 +130,7 @@ def test_an_engine_that_raises_gives_a_fault_and_its_slot_back(make_pipeline: Ca
         assert (job.reason, job.detail) == ("engine-fault", "ValueError: wrong shape")
 
 
-def test_a_frame_of_another_size_costs_no_slot(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_a_frame_of_another_size_costs_no_slot(make_pipeline: MakePipeline) -> None:
     pipeline = make_pipeline(MadeEngine(), slots=1)
     wrong = frame(1)
     wrong.image = np.zeros((10, 20), np.uint8)
@@ -140,7 +141,7 @@ def test_a_frame_of_another_size_costs_no_slot(make_pipeline: Callable[..., Pipe
     assert "the frame is 20 x 10 pixels" in jobs[0].detail
 
 
-def test_refused_frames_come_out_with_the_reason_given(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_refused_frames_come_out_with_the_reason_given(make_pipeline: MakePipeline) -> None:
     engine = MadeEngine()
     pipeline = make_pipeline(engine)
     pipeline.submit(frame(1), time.monotonic_ns() + LONG_NS, "stopping")
@@ -148,7 +149,7 @@ def test_refused_frames_come_out_with_the_reason_given(make_pipeline: Callable[.
     assert engine.calls == 0
 
 
-def test_wakeup_becomes_readable_when_something_has_finished(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_wakeup_becomes_readable_when_something_has_finished(make_pipeline: MakePipeline) -> None:
     go_on = threading.Event()
     pipeline = make_pipeline(MadeEngine(lambda *_: go_on.wait(20)))
     submit(pipeline, frame(1))
@@ -159,7 +160,7 @@ def test_wakeup_becomes_readable_when_something_has_finished(make_pipeline: Call
     assert len(take(pipeline, 1)) == 1
 
 
-def test_next_deadline_is_that_of_the_oldest_frame(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_next_deadline_is_that_of_the_oldest_frame(make_pipeline: MakePipeline) -> None:
     pipeline = make_pipeline(MadeEngine())
     assert pipeline.next_deadline_ns() is None
     deadline = time.monotonic_ns() + LONG_NS
@@ -170,7 +171,7 @@ def test_next_deadline_is_that_of_the_oldest_frame(make_pipeline: Callable[..., 
     assert pipeline.next_deadline_ns() is None
 
 
-def test_the_cameras_buffer_is_given_back_once(make_pipeline: Callable[..., Pipeline]) -> None:
+def test_the_cameras_buffer_is_given_back_once(make_pipeline: MakePipeline) -> None:
     released: list[int] = []
     pipeline = make_pipeline(MadeEngine())
     for number in (1, 2):
@@ -188,8 +189,35 @@ def test_closing_leaves_no_descriptor_and_no_thread() -> None:
     before = open_descriptors(), threading.active_count()
     engine = MadeEngine()
     engine.geometry = GEOMETRY
-    pipeline = Pipeline(engine, GEOMETRY, 2)
+    pipeline = Pipeline(Station(engine, GEOMETRY, 2))
     submit(pipeline, frame(1))
     take(pipeline, 1)
     pipeline.close()
     assert (open_descriptors(), threading.active_count()) == before
+
+
+def test_a_change_of_station_waits_for_nobody_and_keeps_the_order(make_pipeline: MakePipeline) -> None:
+    go_on = threading.Event()
+    pipeline = make_pipeline(MadeEngine(lambda *_: go_on.wait(20)))
+    second = MadeEngine()
+    second.geometry = GEOMETRY
+    submit(pipeline, frame(1))
+    before = pipeline.change(Station(second, GEOMETRY, 2))
+    submit(pipeline, frame(2))
+    assert (before.frames, pipeline.station.frames) == (1, 1), "the first frame stays with the station that took it on"
+    go_on.set()
+    jobs = take(pipeline, 2)
+    assert [(job.frame.number, job.station is before) for job in jobs] == [(1, True), (2, False)]
+    assert before.frames == pipeline.station.frames == 0
+    before.close()
+    assert before.free.empty(), "its buffers are gone"
+
+
+def test_a_station_keeps_a_late_frame_until_its_engine_is_done(make_pipeline: MakePipeline) -> None:
+    go_on = threading.Event()
+    pipeline = make_pipeline(MadeEngine(lambda *_: go_on.wait(20)))
+    submit(pipeline, frame(1), within_ns=1_000_000)
+    assert [job.reason for job in take(pipeline, 1)] == ["late"]
+    assert pipeline.station.frames == 1, "the engine still writes into its slot"
+    go_on.set()
+    wait_for(lambda: pipeline.station.frames == 0, "the slot")

@@ -54,9 +54,11 @@ def test_a_result_that_is_decided_after_the_deadline_is_late_although_it_was_mea
     make_line: MakeLine, recipe: Recipe, made_engine: MadeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = RunningLine(make_line(recipe=recipe.folder, decision={"deadline_ms": 1_000}), parts=1)
-    decide = running._decider.decide
+    decide = running._pipeline.station.decider.decide
     deadline_passed = threading.Event()
-    monkeypatch.setattr(running._decider, "decide", lambda *measured: (deadline_passed.wait(1.1), decide(*measured))[1])
+    monkeypatch.setattr(
+        running._pipeline.station.decider, "decide", lambda *measured: (deadline_passed.wait(1.1), decide(*measured))[1]
+    )
     try:
         running.start()
         wait_for(lambda: not running.running, "the end")

@@ -1,0 +1,132 @@
+"""Change-over: another recipe takes over between two frames, while the line runs.
+
+`inspect recipe` asks over a socket that only this box can reach.  A thread loads the next engine beside the running one; the
+frames taken on before the change keep their engine and thresholds, and what is left of the old recipe goes when they are done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import zmq
+
+from appliance.config import Line
+from appliance.loaded import LoadedRecipe
+from appliance.messages import RecipeAnswer, RecipeRequest
+from appliance.pipeline import Pipeline
+from engines.errors import ConfigError, UserError
+
+DRAIN_POLL_S = 0.005
+Notify = Callable[[Literal["info", "warning", "error"], str], None]
+
+
+def control_address(line: Line) -> str:
+    """Where a line takes orders: an abstract socket of this box, one for each place that lines publish at."""
+    place = hashlib.sha256(line.config.publish.verdicts.encode()).hexdigest()[:16]
+    return f"ipc://@tfa-inspect-{line.name}-{place}"
+
+
+class ChangeOver:
+    """The line's side. `serve` belongs to the decision loop; the work is done in a thread of its own."""
+
+    def __init__(
+        self, line: Line, context: zmq.Context[zmq.Socket[bytes]], pipeline: Pipeline[LoadedRecipe], notify: Notify
+    ) -> None:
+        """Bind the socket. Raises ConfigError when it is taken."""
+        self._line, self._pipeline, self._notify = line, pipeline, notify
+        self._decoder = msgspec.json.Decoder(RecipeRequest)
+        self._thread: threading.Thread | None = None
+        self._outcome = RecipeAnswer("failed", "")
+        self._asking: list[bytes] = []  # the envelope of whom the thread works for
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 200)
+        try:
+            self.socket.bind(control_address(line))
+        except zmq.ZMQError as error:
+            self.socket.close()
+            raise ConfigError(f"{line.file}: line {line.name} is running already ({error.strerror}); stop it first") from error
+
+    def serve(self) -> None:
+        """Take requests, and tell the outcome of the one that was worked on."""
+        while self.socket.poll(0):
+            *envelope, content = self.socket.recv_multipart(zmq.NOBLOCK)
+            self._answer(envelope, self._begin(envelope, content))
+        if self._thread is not None and not self._thread.is_alive():
+            self._thread.join()
+            self._thread = None
+            self._answer(self._asking, self._outcome)
+
+    def close(self) -> None:
+        """Wait for the work begun, and close the socket; used by the thread that ran `serve`, or after it."""
+        if self._thread is not None:
+            self._thread.join()
+            self._answer(self._asking, self._outcome)
+        self.socket.close()
+
+    def _answer(self, envelope: list[bytes], answer: RecipeAnswer) -> None:
+        self.socket.send_multipart([*envelope, msgspec.json.encode(answer)], zmq.NOBLOCK)
+
+    def _begin(self, envelope: list[bytes], content: bytes) -> RecipeAnswer:
+        try:
+            folder = Path(self._decoder.decode(content).recipe)
+        except msgspec.DecodeError as error:
+            return RecipeAnswer("failed", f"not a request for a recipe: {error}")
+        if self._thread is not None:
+            return RecipeAnswer("failed", "another change-over is under way; wait for its end")
+        self._asking = envelope
+        self._thread = threading.Thread(target=self._change, args=(folder,), name="change-over")
+        self._thread.start()
+        return RecipeAnswer("loading", f"loading {folder.name}")
+
+    def _change(self, folder: Path) -> None:
+        try:
+            self._outcome = RecipeAnswer("changed", self._load_and_change(folder))
+        except Exception as error:  # noqa: BLE001 - told to who asked, and as an alarm; the line goes on with what it has
+            text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            self._outcome = RecipeAnswer("failed", text)
+            self._notify("error", f"the recipe was not changed: {text}")
+
+    def _load_and_change(self, folder: Path) -> str:
+        running = self._pipeline.station
+        loaded = LoadedRecipe(self._line, folder)
+        if loaded.geometry.frame != running.geometry.frame:
+            loaded.close()
+            (width, height), (now_width, now_height) = loaded.geometry.frame, running.geometry.frame
+            raise ConfigError(
+                f"{folder}: made for frames of {width} x {height} pixels, this line's are {now_width} x {now_height}; "
+                "stop the line, set its camera to that size, and start it with that recipe"
+            )
+        before = self._pipeline.change(loaded)
+        while before.frames:
+            time.sleep(DRAIN_POLL_S)
+        before.close()
+        text = f"recipe {loaded.recipe.name} took over from {before.recipe.name}"
+        self._notify("info", text)
+        if not loaded.calibrated:
+            self._notify("warning", f"{folder}: no thresholds, every part is rejected; calibrate with: calibrate thresholds")
+        return text
+
+
+def ask_for_recipe(
+    line: Line, folder: Path, tell: Callable[[str], None], first_s: float, longest_s: float
+) -> RecipeAnswer | None:
+    """Have the running line change over to the recipe in ``folder``; None when no line answers within ``first_s``."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(control_address(line))
+        socket.send(msgspec.json.encode(RecipeRequest(str(folder.resolve()))))
+        if not socket.poll(int(first_s * 1000)):
+            return None
+        answer = msgspec.json.decode(socket.recv(), type=RecipeAnswer)
+        if answer.state != "loading":
+            return answer
+        tell(answer.text)
+        if not socket.poll(int(longest_s * 1000)):
+            return RecipeAnswer("failed", f"the line has not told of the end within {longest_s:g} s; see its log")
+        return msgspec.json.decode(socket.recv(), type=RecipeAnswer)
