@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -72,6 +73,20 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Rec
     made = make_recipe(FitRequest(golden_folder, folder, steps=24), lambda _: None, lambda _: None)
     calibrate_thresholds(made, golden_folder, None, None, 0.01, 12, lambda _done, _total: None)
     return load_recipe(folder)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, golden_folder: Path) -> Recipe:
+    """A copy of `recipe` with an openvino float32 engine. Read-only: copy it to change it."""
+    from engines.building import build_engine
+
+    folder = tmp_path_factory.mktemp("built") / recipe.name
+    shutil.copytree(recipe.folder, folder)
+    copied = load_recipe(folder)
+    record = build_engine(copied, "openvino", "float32", golden_folder, None, lambda _: None, lambda _done, _total: None)
+    assert record.parity is not None
+    assert record.parity.passed
+    return copied
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def all_defect(monkeypatch: pytest.MonkeyPatch) -> None:
         frame_map.fill(1e6)
         scores.fill(1e6)
 
-    monkeypatch.setattr("appliance.running.load_engine", lambda *_: MadeEngine(act))
+    monkeypatch.setattr("appliance.loaded.load_engine", lambda *_: MadeEngine(act))
 
 
 @pytest.mark.usefixtures("all_defect")

@@ -115,7 +115,7 @@ def test_the_slots_of_late_jobs_come_back(make_pipeline: MakePipeline) -> None:
     for number in (3, 4):
         submit(pipeline, frame(number))
     assert [(job.frame.number, job.reason) for job in take(pipeline, 2)] == [(3, ""), (4, "")]
-    wait_for(lambda: pipeline._free.qsize() == 2, "both slots")
+    wait_for(lambda: pipeline.station.free.qsize() == 2, "both slots")
     assert engine.calls == 4, "late frames are finished as well: their slots are at work until then"
 
 

@@ -153,7 +153,7 @@ def test_a_taken_port_is_named_and_the_camera_let_go(
         return camera
 
     monkeypatch.setattr("appliance.running.make_camera", make_noted_camera)
-    monkeypatch.setattr("appliance.running.load_engine", lambda *_: MadeEngine())
+    monkeypatch.setattr("appliance.loaded.load_engine", lambda *_: MadeEngine())
     camera = {"kind": "pylon", "serial": "0815-0000", "trigger": "software", "features": emulated(parts_folder)}
     line = make_line(recipe=recipe.folder, camera=camera)
     with socket.socket() as taken:

@@ -31,18 +31,6 @@ def _quiet(_done: int, _total: int) -> None:
     pass
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, golden_folder: Path) -> Recipe:
-    """A copy of the session's recipe with an openvino float32 engine. Read-only: copy it to change it."""
-    folder = tmp_path_factory.mktemp("built") / recipe.name
-    shutil.copytree(recipe.folder, folder)
-    copied = load_recipe(folder)
-    record = build_engine(copied, "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
-    assert record.parity is not None
-    assert record.parity.passed
-    return copied
-
-
 @pytest.fixture
 def spoilt(built: Recipe, tmp_path: Path) -> Recipe:
     """A copy that a test may spoil."""

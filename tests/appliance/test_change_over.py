@@ -1,0 +1,207 @@
+"""Change-over: another recipe takes over between two frames, and nothing is lost, doubled or left in memory."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+import zmq
+
+from appliance.change_over import ask_for_recipe, control_address
+from appliance.config import Line, load_line
+from appliance.messages import RecipeAnswer
+from appliance.running import Notice, RunningLine
+from engines.built import engine_folder
+from engines.errors import ConfigError
+from engines.lines import write_line_recipe
+from engines.recipe import MANIFEST, Manifest, Recipe, load_recipe
+from engines.thresholds import FILE, Thresholds
+from tests.appliance.conftest import MadeEngine, MakeLine, assert_counted, verdicts_of, wait_for
+
+SWAPS, SETTLED = 50, 10
+ENGINE_BYTES = 20 << 20  # less than one engine of the small profile takes
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def _sibling(recipe: Recipe, folder: Path, **changes: object) -> Recipe:
+    """A copy of a recipe that differs in its manifest, with its thresholds."""
+    shutil.copytree(recipe.folder, folder, ignore=shutil.ignore_patterns("engines"))
+    file = folder / MANIFEST
+    manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+    file.write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, **changes)))
+    copied = load_recipe(folder)
+    thresholds = msgspec.json.decode((folder / FILE).read_bytes(), type=Thresholds)
+    (folder / FILE).write_bytes(msgspec.json.encode(msgspec.structs.replace(thresholds, recipe_digest=copied.digest)))
+    return copied
+
+
+@contextmanager
+def _running(line: Line) -> Iterator[RunningLine]:
+    running = RunningLine(line)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()
+
+
+def _ask(line: Line, folder: Path) -> RecipeAnswer:
+    answer = ask_for_recipe(line, folder, lambda _: None, 10, 60)
+    assert answer is not None, "the line did not answer"
+    return answer
+
+
+def _more_parts(running: RunningLine) -> None:
+    seen = len(running.events)
+    wait_for(lambda: len(running.events) > seen + 5, "more parts")
+
+
+@pytest.fixture
+def looped(make_line: MakeLine, parts_folder: Path, recipe: Recipe, tmp_path: Path) -> Line:
+    """A line that runs on and on, with a recipe `other` beside its own."""
+    shutil.copytree(recipe.folder, tmp_path / "recipe")
+    _sibling(recipe, tmp_path / "other", product="another product")
+    return make_line(camera={"kind": "replay", "source": str(parts_folder), "rate": 100, "loop": True})
+
+
+def test_each_part_gets_one_verdict_across_the_change(looped: Line, made_engine: MadeEngine, tmp_path: Path) -> None:
+    with _running(looped) as running:
+        for name in ("other", "recipe", "other"):
+            _more_parts(running)
+            answer = _ask(looped, tmp_path / name)
+            assert answer.state == "changed", answer
+        _more_parts(running)
+        assert running.recipe_name == "other"
+    verdicts = verdicts_of(list(running.events))
+    assert_counted(verdicts, len(verdicts))
+    assert [verdict.frame for verdict in verdicts] == list(range(1, len(verdicts) + 1)), "none lost, none doubled"
+    digests = [verdict.recipe for verdict in verdicts]
+    changes = [(a, b) for a, b in pairwise(digests) if a != b]
+    first, other = load_recipe(tmp_path / "recipe").digest, load_recipe(tmp_path / "other").digest
+    assert changes == [(first, other), (other, first), (first, other)]
+    assert Notice("info", "recipe other took over from recipe") in running.events
+
+
+def test_memory_returns_over_many_changes(built: Recipe, make_line: MakeLine, parts_folder: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(built.folder, tmp_path / name)
+    line = make_line(
+        recipe="../a",
+        camera={"kind": "replay", "source": str(parts_folder), "rate": 10, "loop": True},
+        engine={"target": "openvino", "precision": "float32"},
+    )
+    me, memory = psutil.Process(), []
+    with _running(line) as running:
+        for i in range(SWAPS):
+            assert _ask(line, tmp_path / "ba"[i % 2]).state == "changed"
+            memory.append(me.memory_info().rss)
+    verdicts = verdicts_of(list(running.events))
+    assert_counted(verdicts, len(verdicts))
+    assert all(verdict.reason in ("", "defect") for verdict in verdicts), "all were measured, and in time"
+    assert memory[-1] - memory[SETTLED] < ENGINE_BYTES, [value >> 20 for value in memory]
+
+
+def test_a_recipe_that_cannot_be_loaded_leaves_the_line_as_it_is(looped: Line, made_engine: MadeEngine, tmp_path: Path) -> None:
+    geometry = load_recipe(tmp_path / "recipe").manifest.geometry
+    small = msgspec.structs.replace(geometry, frame=(256, 256), region=(0, 0, 256, 256))
+    _sibling(load_recipe(tmp_path / "recipe"), tmp_path / "small", geometry=small)
+    with _running(looped) as running:
+        for name, told in (("nowhere", "no recipe there"), ("small", "made for frames of 256 x 256 pixels")):
+            answer = _ask(looped, tmp_path / name)
+            assert answer.state == "failed"
+            assert told in answer.text
+            assert any(isinstance(event, Notice) and told in event.text for event in running.events), "an alarm, too"
+        assert running.recipe_name == "recipe"
+        _more_parts(running)
+    assert {verdict.recipe for verdict in verdicts_of(list(running.events))} == {load_recipe(tmp_path / "recipe").digest}
+
+
+def test_an_engine_that_is_not_proven_is_refused(
+    built: Recipe, make_line: MakeLine, parts_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(built.folder, tmp_path / "other")
+    shutil.rmtree(engine_folder(load_recipe(tmp_path / "other"), "openvino", "float32"))
+    camera = {"kind": "replay", "source": str(parts_folder), "rate": 10, "loop": True}
+    line = make_line(recipe=built.folder, camera=camera, engine={"target": "openvino", "precision": "float32"})
+    with _running(line):
+        answer = _ask(line, tmp_path / "other")
+    assert answer.state == "failed"
+    assert "build it with: engines build" in answer.text
+
+
+def test_one_change_at_a_time_and_only_readable_requests(
+    looped: Line, made_engine: MadeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    go_on = threading.Event()
+    with _running(looped), zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        monkeypatch.setattr("appliance.loaded.load_engine", lambda *_: (go_on.wait(20), made_engine)[1])
+        socket.connect(control_address(looped))
+
+        def ask(content: bytes) -> RecipeAnswer:
+            socket.send(content)
+            return receive()
+
+        def receive() -> RecipeAnswer:
+            assert socket.poll(20_000)
+            return msgspec.json.decode(socket.recv(), type=RecipeAnswer)
+
+        try:
+            assert "not a request for a recipe" in ask(b"{}").text
+            request = msgspec.json.encode({"recipe": str(tmp_path / "other")})
+            assert ask(request).state == "loading"
+            assert "another change-over is under way" in ask(request).text
+        finally:
+            go_on.set()
+        assert receive().state == "changed"
+
+
+def test_a_line_that_runs_already_is_refused(
+    looped: Line, made_engine: MadeEngine, free_ports: Callable[[int], list[int]]
+) -> None:
+    text = looped.file.read_text()
+    with _running(looped):
+        snapshot = looped.config.publish.snapshot
+        looped.file.write_text(text.replace(snapshot, f"tcp://127.0.0.1:{free_ports(1)[0]}"))
+        with pytest.raises(ConfigError, match=r"cannot be bound|is running already"):
+            RunningLine(load_line("3", looped.file.parent))
+
+
+def test_the_command_changes_the_line_and_its_file(
+    looped: Line, made_engine: MadeEngine, command: Command, tmp_path: Path
+) -> None:
+    words = ("inspect", "recipe", "--line", "3", "--config-dir", looped.file.parent)
+    with _running(looped) as running:
+        done = command(*words, "other")
+        assert (done.returncode, running.recipe_name) == (0, "other"), done.stderr
+        assert "recipe other took over from recipe" in done.stdout
+        assert load_line("3", looped.file.parent).config.recipe == "../other"
+        unknown = command(*words, "ohter")
+        assert unknown.returncode == 2
+        assert unknown.stderr.count("\n") == 1
+        assert "recipes in" in unknown.stderr
+        assert "other, recipe" in unknown.stderr
+    stopped = command(*words, tmp_path / "recipe")
+    assert "line 3 does not run; it will start with recipe recipe" in stopped.stdout
+    assert load_line("3", looped.file.parent).config.recipe == "../recipe"
+
+
+def test_only_the_recipe_of_a_line_file_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "lines" / "3.toml"
+    file.parent.mkdir()
+    rest = '  # the left one\ngolden = "g"\n\n[camera]\nrecipe = "not this"\n'
+    file.write_text("# line 3\nrecipe = '../old'" + rest)
+    write_line_recipe(file, tmp_path / 'new "one"')
+    assert file.read_text() == '# line 3\nrecipe = "../new \\"one\\""' + rest
+    file.write_text("[camera]\n")
+    with pytest.raises(ConfigError, match="there is no line recipe"):
+        write_line_recipe(file, tmp_path / "new")
+    assert [one.name for one in file.parent.iterdir()] == ["3.toml"]
