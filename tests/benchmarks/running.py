@@ -109,6 +109,7 @@ def main() -> int:
         engine = Benched(folder, recipe, arguments.precision)
         write_parts(folder / "parts")
         figures = [
+            *measure_start(engine),
             *measure_latency(engine, arguments.parts, arguments.rate),
             *measure_rate(engine, arguments.rounds),
             *measure_memory(engine, arguments.frames),
@@ -141,6 +142,26 @@ def write_parts(folder: Path) -> None:
     kinds: list[str | None] = [None, *DEFECTS]
     for i in range(12):
         cv2.imwrite(str(folder / f"{i:02d}.bmp"), cv2.cvtColor(render(500 + i, kinds[i % len(kinds)]).image, cv2.COLOR_RGB2BGR))
+
+
+def measure_start(engine: Benched, times: int = 5) -> Iterator[Figure]:
+    """How long a user waits: for the first verdict after `inspect run`, and for `--help`."""
+    write_line(engine, 0)
+    words = [script("inspect"), "run", "--line", "3", "--config-dir", str(engine.folder), "--parts", "1", "--json"]
+    starts = []
+    for _ in range(times):
+        begun = time.time()
+        log = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        events = [json.loads(line) for line in log.splitlines()]
+        starts.append(next(seconds(event["time"]) for event in events if event["event"] == "verdict") - begun)
+    yield Figure("start of inspect run to its first verdict, median", statistics.median(starts), "s", 2)
+    for command in ("inspect", "calibrate", "engines"):
+        taken = []
+        for _ in range(times):
+            begun = time.time()
+            subprocess.run([script(command), "--help"], capture_output=True, check=True)
+            taken.append(time.time() - begun)
+        yield Figure(f"{command} --help, median", statistics.median(taken), "s", 0.4)
 
 
 def measure_latency(engine: Benched, parts: int, rate: float) -> Iterator[Figure]:
