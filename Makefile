@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench lint trt-wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tests.virtual_line.demo
@@ -21,6 +21,12 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The Python part of torch-tensorrt without its CUDA libraries, for the test that asks which operations it can convert.
+trt-wheel: $(VENV)/installed
+	rm -rf $(VENV)/trt-wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/trt-wheel torch-tensorrt==2.14.0 dllist
+	rm -rf $(VENV)/trt-wheel/torch_tensorrt/lib
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -23,6 +23,8 @@ from engines.targets import TARGETS, Engine, Precision, load_reference, target_m
 from engines.thresholds import Thresholds, load_thresholds
 
 SYNTHETIC = 24  # defects drawn onto held-out golden samples
+BISECTED = 8  # frames to find a failing layer on
+HALF = ("float16", "bfloat16")
 Say = Callable[[str], None]
 Tell = Callable[[int, int], None]
 
@@ -46,7 +48,12 @@ def build_engine(
         for attempt in range(module.attempts(precision)):
             say(f"building {target} {precision}" + (f", attempt {attempt + 1}: more layers stay exact" if attempt else ""))
             begun = time.monotonic()
-            module.build(recipe, precision, aside, samples, attempt)
+            try:
+                module.build(recipe, precision, aside, samples, attempt)
+            except MemoryError as error:
+                raise EngineError(
+                    f"out of memory while {target} {precision} was built; stop what else runs on this box, then build again"
+                ) from error
             seconds = time.monotonic() - begun
             say(f"built in {seconds:.0f} s; comparing with the reference on {len(images)} frames")
             engine = module.load(recipe, precision, aside, 1)
@@ -54,6 +61,9 @@ def build_engine(
             engine.close()
             if parity.passed:
                 break
+        if not parity.passed and precision in HALF:
+            layer = failing_layer(recipe, precision, thresholds, images[:BISECTED])
+            say(f"the answer is lost at layer {layer}" if layer else "no single layer's rounding loses the answer")
         files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(aside.iterdir())}
         record = BuildRecord(
             recipe.digest,
@@ -89,6 +99,24 @@ def prove(
 ) -> Parity:
     """The parity report of an engine."""
     return compare(engine, load_reference(recipe), precision, recipe.manifest.geometry, thresholds, images, tell)
+
+
+def failing_layer(recipe: Recipe, precision: Precision, thresholds: Thresholds, images: list[Pixels]) -> str | None:
+    """The layer with which rounding to half precision begins to break the gate on these frames; None when it never does."""
+    import torch
+
+    from engines.assemble import load_graph
+    from engines.bisecting import first_failing_layer
+    from engines.targets.torch_target import TorchEngine
+
+    graph, reference = load_graph(recipe), load_reference(recipe)
+    engine, geometry = TorchEngine(graph, precision), recipe.manifest.geometry
+
+    def holds() -> bool:
+        return compare(engine, reference, precision, geometry, thresholds, images, lambda _done, _total: None).passed
+
+    tiles = torch.from_numpy(geometry.cut_new(images[0])).to(graph.weights.device)
+    return first_failing_layer(graph, tiles, getattr(torch, precision), holds)
 
 
 def proof_images(recipe: Recipe, golden: Path, rejects: Path | None) -> list[Pixels]:

@@ -76,25 +76,28 @@ def verify(
 @app.command("list", epilog="Example:  engines list --line 3")
 def list_engines(line: Line = None, recipe: RecipeDir = None, config_dir: ConfigDir = None) -> None:
     """Show the engines that a recipe has, and whether they passed the gate."""
-    from engines.built import RECORD, describe, read_record
+    from engines.built import RECORD, read_record
     from engines.recipe import load_recipe
 
     loaded = load_recipe(_recipe_folder(line, recipe, config_dir)[0])
-    table = Table("engine", "gate", "latency", "report", "built", title=f"engines of {loaded.folder}", title_justify="left")
-    table.add_row("torch float32", "reference", "", "", "")
+    table = Table("engine", "gate", "one frame", "map error", "correlation", "flips", title_justify="left")
+    table.title = f"engines of {loaded.folder}"
+    table.add_row("torch float32", "reference")
     for file in sorted((loaded.folder / "engines").glob(f"*/{RECORD}")):
         record = read_record(file.parent)
         parity = record.parity
-        gate = "not proven" if parity is None else "passed" if parity.passed else "[bold red]failed[/]"
+        gate = "not proven" if parity is None else "[green]passed[/]" if parity.passed else "[bold red]failed[/]"
         if record.recipe_digest != loaded.digest:
             gate = "[bold red]of another fit[/]"
-        table.add_row(
-            f"{record.target} {record.precision}",
-            gate,
-            "" if parity is None else f"{parity.latency_ms:.1f} ms (reference {parity.reference_latency_ms:.1f})",
-            "" if parity is None else describe(parity),
-            f"{record.built[:19]} in {record.build_seconds:g} s",
-        )
+        figures = ("", "", "", "")
+        if parity is not None:
+            figures = (
+                f"{parity.latency_ms:.1f} ms",
+                f"{parity.map_error:.2g} (<= {parity.limits.map_error:g})",
+                f"{parity.correlation:.4f} (>= {parity.limits.correlation:g})",
+                str(parity.flips),
+            )
+        table.add_row(f"{record.target} {record.precision}", gate, *figures)
     console.print(table)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from engines.errors import EngineError
 from engines.parity import LIMITS, Parity
 from engines.recipe import Recipe, load_recipe
 from engines.targets import load_reference, run_once
+from engines.targets.openvino_target import EXACT_CONVOLUTIONS
 from engines.targets.torch_target import load_half_on_cpu
 from engines.thresholds import FILE, load_thresholds
 from tests.virtual_line.product import render
@@ -150,6 +152,65 @@ def test_an_interrupted_build_leaves_the_old_engine(
         build_engine(spoilt, "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
     assert read_record(engine_folder(spoilt, *OPENVINO)) == before
     assert [file.name for file in (spoilt.folder / "engines").iterdir()] == ["openvino-float32"]
+
+
+def test_out_of_memory_is_one_line_and_leaves_nothing(
+    recipe: Recipe, golden_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(recipe.folder, tmp_path / "recipe")
+
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("engines.targets.openvino_target.build", exhausted)
+    with pytest.raises(EngineError, match="out of memory while openvino float32 was built; stop what else runs"):
+        build_engine(load_recipe(tmp_path / "recipe"), "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
+    assert not list((tmp_path / "recipe" / "engines").iterdir())
+
+
+def test_bfloat16_passes_the_gate_and_keeps_its_exact_operations(built: Recipe, golden_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(built.folder, tmp_path / "recipe")
+    copied = load_recipe(tmp_path / "recipe")
+    told: list[str] = []
+    record = build_engine(copied, "openvino", "bfloat16", golden_folder, None, told.append, _quiet)
+    assert record.parity is not None
+    assert record.parity.passed, record.parity
+    assert record.parity.map_error > 1e-4, "it is bfloat16, not float32 again"
+    engine = load_engine(copied, "openvino", "bfloat16")
+    run_once(engine.new_slot(), render(77, None).image, copied.manifest.geometry)
+    kinds = executed(engine._model)  # type: ignore[attr-defined]
+    assert {kind for name, kind in kinds if name.startswith("Reduce")} == {"f32"}, "sums"
+    assert [kind for name, kind in kinds if name.endswith("Convolution")][: EXACT_CONVOLUTIONS[0]] == ["f32"] * 3
+    assert sum(kind == "bf16" for _, kind in kinds) > 50, "the rest is fast"
+    engine.close()
+
+
+def executed(model: Any) -> list[tuple[str, str]]:
+    """(kind, precision) of the operations of a compiled model, in order."""
+    infos = [node.get_rt_info() for node in model.get_runtime_model().get_ordered_ops()]
+    return [(info["layerType"].astype(str), info["runtimePrecision"].astype(str)) for info in infos]
+
+
+def test_a_failed_half_precision_build_names_the_layer(
+    recipe: Recipe, golden_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(recipe.folder, tmp_path / "recipe")
+    strict = msgspec.structs.replace(LIMITS["bfloat16"], map_error=1e-6)
+    monkeypatch.setattr("engines.parity.LIMITS", {**LIMITS, "bfloat16": strict})
+    monkeypatch.setattr("engines.targets.openvino_target.EXACT_CONVOLUTIONS", (0,))
+    told: list[str] = []
+    copied = load_recipe(tmp_path / "recipe")
+    record = build_engine(copied, "openvino", "bfloat16", golden_folder, None, told.append, _quiet)
+    assert record.parity is not None
+    assert not record.parity.passed
+    assert told[-1].startswith("the answer is lost at layer backbone.levels."), "the first layer of all"
+    with pytest.raises(EngineError, match="the parity gate was not passed"):
+        load_engine(copied, "openvino", "bfloat16")
+
+
+def test_a_target_of_one_frame_at_a_time_refuses_streams(recipe: Recipe) -> None:
+    with pytest.raises(EngineError, match=r"computes one frame at a time: take engine\.streams out"):
+        load_engine(recipe, "torch", "float32", streams=2)
 
 
 def test_the_half_precision_graph_passes_the_gate_on_the_cpu(recipe: Recipe, golden_folder: Path) -> None:
