@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 app = new_app("Compile a recipe's graph for a target, and prove that it answers as the reference does.")
 console = Console(soft_wrap=True)
+
+GPU_FRAMES = 500
+
+
+class Device(StrEnum):
+    """Where to measure."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
 
 Line = Annotated[str | None, typer.Option(help="Line whose recipe is meant; its file names recipe and golden samples.")]
 RecipeDir = Annotated[Path | None, typer.Option("--recipe", help="Recipe folder, instead of --line.")]
@@ -60,6 +71,7 @@ def verify(
     rejects: Rejects = None,
     target: Target = "openvino",
     precision: PrecisionName = "float32",
+    device: Annotated[Device, typer.Option(help="cuda: measure the target tensorrt on this box's GPU, too.")] = Device.CPU,
     config_dir: ConfigDir = None,
 ) -> None:
     """Compare a built engine with the float32 reference anew, and renew its report; exit status 1 if it fails the gate."""
@@ -67,10 +79,17 @@ def verify(
     from engines.building import verify_engine
     from engines.targets import target_module
 
+    if device is Device.CUDA:
+        from engines.cuda_check import need_cuda
+
+        need_cuda()
+        target, precision = "tensorrt", "float16"
     target_module(target, precision)
     with Steps(console, "comparing").shown() as steps:
         record = verify_engine(loaded, target, precision, samples, rejects, steps.tell)  # type: ignore[arg-type]  # checked above
     _tell_outcome(loaded, target, precision, record.parity)
+    if device is Device.CUDA:
+        _measure_on_gpu(loaded)
 
 
 @app.command("list", epilog="Example:  engines list --line 3")
@@ -160,6 +179,32 @@ def bench(
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
     if plot is not None:
         draw(rows, plot)
+
+
+def _measure_on_gpu(recipe: Recipe) -> None:
+    """Print what the GPU does with a stream of frames; exit status 1 when copies do not overlap or memory is allocated."""
+    from engines.built import load_engine
+    from engines.cuda_check import examine
+    from engines.images import read_image
+    from engines.recipe import TEMPLATE
+
+    tiles = recipe.manifest.geometry.cut_new(read_image(recipe.folder / TEMPLATE))
+    engine = load_engine(recipe, "tensorrt", "float16")
+    report = examine(engine, tiles, GPU_FRAMES)
+    engine.close()
+    console.print(f"{report.frames} frames, {report.frames_per_second:.1f} a second, launched {_launched(report.replayed)}")
+    console.print(f"copies during another frame's computing: {report.overlapping:.0%} of the frames")
+    console.print(f"allocations on the device: {report.allocations}")
+    most = max(count for _, _, count in report.histogram())
+    for low, high, count in report.histogram():
+        console.print(f"{low:8.2f} to {high:8.2f} ms {count:6d} {'#' * round(40 * count / most)}")
+    if not report.passed:
+        console.print("[bold red]the GPU is not used as it should be: copies must overlap, and nothing be allocated[/]")
+        raise typer.Exit(1)
+
+
+def _launched(replayed: bool) -> str:
+    return "as a CUDA graph" if replayed else "layer by layer (this plan cannot be captured as a CUDA graph)"
 
 
 def _need_folder(file: Path) -> None:

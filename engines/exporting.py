@@ -12,7 +12,7 @@ from engines.graph import InspectionGraph
 
 
 def export_graph(graph: InspectionGraph) -> ExportedProgram:
-    """`torch.export` of the graph for one frame's tiles, (tiles, side, side, 3) uint8; raises when it cannot be captured whole."""
+    """`torch.export` of the graph for one frame's tiles, (tiles, side, side, 3) uint8; it is captured whole, or this raises."""
     geometry = graph.geometry
     device = graph.weights.device
     tiles = torch.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), dtype=torch.uint8, device=device)

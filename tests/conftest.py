@@ -18,6 +18,7 @@ import pytest
 os.environ["PYLON_CAMEMU"] = "2"
 
 from engines.recipe import Recipe, load_recipe
+from engines.targets import Precision
 from tests.virtual_line.product import DEFECTS, save_parts
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -78,12 +79,21 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Rec
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, golden_folder: Path) -> Recipe:
     """A copy of `recipe` with an openvino float32 engine. Read-only: copy it to change it."""
+    return _with_engine(recipe, tmp_path_factory.mktemp("built"), golden_folder, "openvino", "float32")
+
+
+@pytest.fixture(scope="session")
+def tensorrt(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, golden_folder: Path) -> Recipe:
+    """A copy of `recipe` with a tensorrt float16 engine; for tests that are skipped without a GPU."""
+    return _with_engine(recipe, tmp_path_factory.mktemp("tensorrt"), golden_folder, "tensorrt", "float16")
+
+
+def _with_engine(recipe: Recipe, folder: Path, golden: Path, target: str, precision: Precision) -> Recipe:
     from engines.building import build_engine
 
-    folder = tmp_path_factory.mktemp("built") / recipe.name
-    shutil.copytree(recipe.folder, folder)
-    copied = load_recipe(folder)
-    record = build_engine(copied, "openvino", "float32", golden_folder, None, lambda _: None, lambda _done, _total: None)
+    shutil.copytree(recipe.folder, folder / recipe.name)
+    copied = load_recipe(folder / recipe.name)
+    record = build_engine(copied, target, precision, golden, None, lambda _: None, lambda _done, _total: None)
     assert record.parity is not None
     assert record.parity.passed
     return copied

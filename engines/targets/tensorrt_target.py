@@ -14,6 +14,7 @@ from typing import Any
 import tensorrt as trt
 import torch
 
+from engines.cuda_check import STAGES, Spans
 from engines.errors import EngineError
 from engines.geometry import Geometry, Pixels
 from engines.recipe import Recipe
@@ -21,7 +22,6 @@ from engines.scores import SCORES
 from engines.targets import need_one_stream
 
 PLAN = "model.plan"
-INPUT = 0  # of a plan's tensors, in the order of the graph: tiles, then map and scores
 
 
 class TensorRtSlot:
@@ -38,30 +38,62 @@ class TensorRtSlot:
         for index, buffer in enumerate(self._device):
             self._context.set_tensor_address(engine.get_tensor_name(index), buffer.data_ptr())
         self._copy_in, self._compute, self._copy_out = streams
-        self._copied_in, self._computed, self._copied_out = (torch.cuda.Event() for _ in range(3))
+        # Begin and end of each stage; they carry times for `engines verify --device cuda`.
+        self._marks = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in STAGES]
+        self.replayed = self._capture()
 
     def start(self) -> None:
         """See `engines.targets.EngineSlot.start`. Enqueues only: nothing is allocated, nothing waited for."""
+        into, computed, out = self._marks
         with torch.cuda.stream(self._copy_in):
+            into[0].record()
             self._device[0].copy_(self._host[0], non_blocking=True)
-            self._copied_in.record()
-        self._compute.wait_event(self._copied_in)
-        if not self._context.execute_async_v3(self._compute.cuda_stream):
-            raise EngineError("TensorRT could not enqueue a frame; see its log, and check the GPU with nvidia-smi")
-        self._computed.record(self._compute)
-        self._copy_out.wait_event(self._computed)
+            into[1].record()
+        self._compute.wait_event(into[1])
+        with torch.cuda.stream(self._compute):
+            computed[0].record()
+            self.replayed.replay() if self.replayed else self._launch()
+            computed[1].record()
+        self._copy_out.wait_event(computed[1])
         with torch.cuda.stream(self._copy_out):
+            out[0].record()
             for host, device in zip(self._host[1:], self._device[1:], strict=True):
                 host.copy_(device, non_blocking=True)
-            self._copied_out.record()
+            out[1].record()
 
     def finish(self) -> None:
         """See `engines.targets.EngineSlot.finish`. Waits for this slot's own event, not for the device."""
-        self._copied_out.synchronize()
+        self._marks[-1][1].synchronize()
+
+    def spans(self, origin: torch.cuda.Event) -> Spans:
+        """When each stage of the last frame began and ended, in milliseconds after an event that was recorded with time."""
+        copy_in, compute, copy_out = ((origin.elapsed_time(begin), origin.elapsed_time(end)) for begin, end in self._marks)
+        return Spans(copy_in, compute, copy_out)
+
+    def _launch(self) -> None:
+        if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+            raise EngineError("TensorRT could not enqueue a frame; see its log, and check the GPU with nvidia-smi")
+
+    def _capture(self) -> torch.cuda.CUDAGraph | None:
+        """The plan's launches as one CUDA graph, or None for a plan that cannot be captured: then it is launched each time."""
+        with torch.cuda.stream(self._compute):
+            self._launch()  # TensorRT sets itself up at the first run, which must not be captured
+        self._compute.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # Other threads may go on: a line changes its recipe while it runs.
+            with torch.cuda.graph(graph, stream=self._compute, capture_error_mode="thread_local"):
+                self._launch()
+        except (RuntimeError, EngineError):
+            return None
+        return graph
 
 
 class TensorRtEngine:
-    """A deserialised plan; template and all other constants are in it, on the device."""
+    """A deserialised plan, with the template and all other constants in it, on the device.
+
+    Its tensors are in the order of the graph: tiles, map, scores.
+    """
 
     def __init__(self, engine: Any, geometry: Geometry) -> None:
         self.target = "tensorrt float16"

@@ -6,7 +6,7 @@ import math
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import torch
 
 from calibrate.scoring import calibrate_thresholds
 from engines.building import build_engine, proof_images, prove, verify_engine
@@ -21,13 +22,14 @@ from engines.built import RECORD, BuildRecord, engine_folder, load_engine, read_
 from engines.errors import EngineError
 from engines.parity import LIMITS, Parity
 from engines.recipe import Recipe, load_recipe
-from engines.targets import load_reference, run_once
+from engines.targets import Engine, Precision, load_reference, run_once
 from engines.targets.openvino_target import EXACT_CONVOLUTIONS
 from engines.targets.torch_target import load_half_on_cpu
 from engines.thresholds import FILE, load_thresholds
 from tests.virtual_line.product import render
 
 OPENVINO = ("openvino", "float32")
+ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
 
 
 def _quiet(_done: int, _total: int) -> None:
@@ -47,35 +49,44 @@ def _change_record(recipe: Recipe, **changes: object) -> None:
     file.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, **changes)))
 
 
-def test_a_built_engine_answers_as_the_reference_does(built: Recipe) -> None:
-    engine = load_engine(built, *OPENVINO)
-    slot, truth = engine.new_slot(), load_reference(built).new_slot()
+@pytest.fixture(params=["openvino", pytest.param("tensorrt", marks=ON_GPU)])
+def engine(request: pytest.FixtureRequest, built: Recipe) -> Iterator[tuple[Engine, Precision]]:
+    """Every target's engine of the same recipe: the same tests for all."""
+    precision: Precision = "float32" if request.param == "openvino" else "float16"
+    recipe = built if request.param == "openvino" else request.getfixturevalue("tensorrt")
+    loaded = load_engine(recipe, request.param, precision)
+    yield loaded, precision
+    loaded.close()
+
+
+def test_a_built_engine_answers_as_the_reference_does(built: Recipe, engine: tuple[Engine, Precision]) -> None:
+    loaded, precision = engine
+    error = LIMITS[precision].map_error
+    slot, truth = loaded.new_slot(), load_reference(built).new_slot()
     for defect in (None, "crack"):
         image = render(77, defect).image
         run_once(slot, image, built.manifest.geometry)
         run_once(truth, image, built.manifest.geometry)
-        np.testing.assert_allclose(slot.frame_map, truth.frame_map, rtol=1e-3, atol=1e-4 * float(truth.frame_map.max()))
-        np.testing.assert_allclose(slot.scores, truth.scores, rtol=1e-3)
-    engine.close()
+        assert np.linalg.norm(slot.frame_map - truth.frame_map) <= error * np.linalg.norm(truth.frame_map)
+        np.testing.assert_allclose(slot.scores, truth.scores, rtol=error)
 
 
-def test_slots_in_flight_do_not_mix(built: Recipe) -> None:
-    engine = load_engine(built, *OPENVINO)
+def test_slots_in_flight_do_not_mix(built: Recipe, engine: tuple[Engine, Precision]) -> None:
+    loaded, _ = engine
     geometry = built.manifest.geometry
     images = [render(seed, None).image for seed in (81, 82, 83)]
-    alone = engine.new_slot()
+    alone = loaded.new_slot()
     expected = []
     for image in images:
         run_once(alone, image, geometry)
         expected.append(alone.scores.copy())
-    slots = [engine.new_slot() for _ in images]
+    slots = [loaded.new_slot() for _ in images]
     for slot, image in zip(slots, images, strict=True):
         geometry.cut(image, slot.tiles)
         slot.start()
     for slot, scores in zip(slots, expected, strict=True):
         slot.finish()
         np.testing.assert_allclose(slot.scores, scores, rtol=1e-5)
-    engine.close()
 
 
 def test_without_a_build_the_command_is_named(recipe: Recipe) -> None:
