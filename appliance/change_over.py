@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -42,6 +41,7 @@ class ChangeOver:
         self._line, self._pipeline, self._notify = line, pipeline, notify
         self._decoder = msgspec.json.Decoder(RecipeRequest)
         self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
         self._outcome = RecipeAnswer("failed", "")
         self._asking: list[bytes] = []  # the envelope of whom the thread works for
         self.socket = context.socket(zmq.ROUTER)
@@ -64,6 +64,7 @@ class ChangeOver:
 
     def close(self) -> None:
         """Wait for the work begun, and close the socket; used by the thread that ran `serve`, or after it."""
+        self._closing.set()
         if self._thread is not None:
             self._thread.join()
             self._answer(self._asking, self._outcome)
@@ -103,9 +104,10 @@ class ChangeOver:
                 "stop the line, set its camera to that size, and start it with that recipe"
             )
         before = self._pipeline.change(loaded)
-        while before.frames:
-            time.sleep(DRAIN_POLL_S)
-        before.close()
+        while before.frames and not self._closing.wait(DRAIN_POLL_S):
+            pass
+        if not before.frames:  # else the line has broken down, and its frames will never come back
+            before.close()
         text = f"recipe {loaded.recipe.name} took over from {before.recipe.name}"
         self._notify("info", text)
         if not loaded.calibrated:

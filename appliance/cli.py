@@ -78,7 +78,13 @@ def recipe(
     if answer is not None and answer.state != "changed":
         raise EngineError(f"line {line} goes on with the recipe it has: {answer.text}")
     write_line_recipe(loaded.file, folder)
-    console.print(answer.text if answer else f"line {line} does not run; it will start with recipe {folder.name}")
+    console.print(
+        answer.text if answer else f"line {line} does not run; it will start with recipe {folder.name}", soft_wrap=True
+    )
+    if loaded.config.golden:
+        console.print(
+            f"golden = {loaded.config.golden!r} in {loaded.file} is as before: see that it fits this recipe", soft_wrap=True
+        )
 
 
 @app.command(epilog="Example:  inspect watch --line 3 --rejects")

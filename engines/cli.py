@@ -37,7 +37,8 @@ Golden = Annotated[Path | None, typer.Option(help="Folder of golden samples that
 Rejects = Annotated[Path | None, typer.Option(help="Folder of known rejects to compare on, too.")]
 Target = Annotated[str, typer.Option(help="torch, openvino or tensorrt.")]
 PrecisionName = Annotated[
-    str, typer.Option("--precision", help="float32, bfloat16, float16 or int8; a target has some of them.")
+    str | None,
+    typer.Option("--precision", help="float32, bfloat16, float16 or int8; a target has some of them. Default: its first one."),
 ]
 ConfigDir = Annotated[Path | None, typer.Option(help="Folder of the line files.")]
 
@@ -49,14 +50,15 @@ def build(
     golden: Golden = None,
     rejects: Rejects = None,
     target: Target = "openvino",
-    precision: PrecisionName = "float32",
+    precision: PrecisionName = None,
     config_dir: ConfigDir = None,
 ) -> None:
     """Build an engine and prove it on held-out golden samples and synthetic defects; exit status 1 if it fails the gate."""
     loaded, samples = _recipe_and_golden(line, recipe, golden, config_dir)
     from engines.building import build_engine
-    from engines.targets import target_module
+    from engines.targets import default_precision, target_module
 
+    precision = precision or default_precision(target)
     target_module(target, precision)
     with Steps(console, "comparing").shown() as steps:
         record = build_engine(loaded, target, precision, samples, rejects, steps.say, steps.tell)  # type: ignore[arg-type]  # checked above
@@ -70,20 +72,21 @@ def verify(
     golden: Golden = None,
     rejects: Rejects = None,
     target: Target = "openvino",
-    precision: PrecisionName = "float32",
+    precision: PrecisionName = None,
     device: Annotated[Device, typer.Option(help="cuda: measure the target tensorrt on this box's GPU, too.")] = Device.CPU,
     config_dir: ConfigDir = None,
 ) -> None:
     """Compare a built engine with the float32 reference anew, and renew its report; exit status 1 if it fails the gate."""
     loaded, samples = _recipe_and_golden(line, recipe, golden, config_dir)
     from engines.building import verify_engine
-    from engines.targets import target_module
+    from engines.targets import default_precision, target_module
 
     if device is Device.CUDA:
         from engines.cuda_check import need_cuda
 
         need_cuda()
-        target, precision = "tensorrt", "float16"
+        target = "tensorrt"
+    precision = precision or default_precision(target)
     target_module(target, precision)
     with Steps(console, "comparing").shown() as steps:
         record = verify_engine(loaded, target, precision, samples, rejects, steps.tell)  # type: ignore[arg-type]  # checked above
@@ -125,7 +128,7 @@ def export(
     file: Annotated[Path, typer.Argument(help="File to write, for tools that read torch.export programs.")],
     recipe: RecipeDir = None,
     line: Line = None,
-    precision: PrecisionName = "float32",
+    precision: Annotated[str, typer.Option(help="float32 or float16.")] = "float32",
     config_dir: ConfigDir = None,
 ) -> None:
     """Write the inspection graph, with its casts, for inspection by other tools."""
@@ -187,9 +190,10 @@ def _measure_on_gpu(recipe: Recipe) -> None:
     from engines.cuda_check import examine
     from engines.images import read_image
     from engines.recipe import TEMPLATE
+    from engines.targets import default_precision
 
     tiles = recipe.manifest.geometry.cut_new(read_image(recipe.folder / TEMPLATE))
-    engine = load_engine(recipe, "tensorrt", "float16")
+    engine = load_engine(recipe, "tensorrt", default_precision("tensorrt"))
     report = examine(engine, tiles, GPU_FRAMES)
     engine.close()
     console.print(f"{report.frames} frames, {report.frames_per_second:.1f} a second, launched {_launched(report.replayed)}")

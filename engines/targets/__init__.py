@@ -85,6 +85,12 @@ def target_module(target: str, precision: str) -> Any:
         ) from error
 
 
+def default_precision(target: str) -> str:
+    """What a target computes in when nothing is said: the first of its precisions."""
+    info = TARGETS.get(target)
+    return info.precisions[0] if info else ""
+
+
 def load_reference(recipe: Recipe) -> Engine:
     """The float32 reference that every other engine is compared with."""
     engine: Engine = target_module("torch", "float32").load(recipe, "float32", recipe.folder, 1)
