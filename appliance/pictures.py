@@ -42,9 +42,10 @@ class PictureWriter:
         self._queue.put_nowait((verdict, image.copy(), None if frame_map is None else frame_map.copy(), geometry))
 
     def close(self) -> None:
-        """Write what is queued, and end."""
-        self._queue.put(None)
-        self._thread.join()
+        """Write what is queued, and end; may be called again."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:

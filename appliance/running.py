@@ -210,8 +210,7 @@ class RunningLine:
                 self._publisher.change_state(self._state())
                 for job in self._pipeline.results():
                     self._give_verdict(job)
-                while self._alarms:
-                    self._raise_alarm(self._alarms.popleft())
+                self._raise_alarms()
                 self._publisher.answer_snapshots()
                 self._change_over.serve()
                 if captured_all and self._pipeline.empty:
@@ -219,6 +218,9 @@ class RunningLine:
                 ready = dict(poller.poll(self._poll_ms(self._publisher.beat())))
                 if self._pipeline.wakeup in ready:
                     os.eventfd_read(self._pipeline.wakeup)
+            if self._pictures:
+                self._pictures.close()  # now, so that what it has to tell is still heard
+            self._raise_alarms()
             self._publisher.change_state("stopped")
         except BaseException as error:  # noqa: BLE001 - kept for `close`, which raises it in the caller's thread
             self._failure = error
@@ -254,6 +256,10 @@ class RunningLine:
 
     def _notify(self, severity: Literal["info", "warning", "error"], text: str) -> None:
         self._alarms.append(Notice(severity, text))
+
+    def _raise_alarms(self) -> None:
+        while self._alarms:
+            self._raise_alarm(self._alarms.popleft())
 
     def _raise_alarm(self, notice: Notice) -> None:
         self.events.append(notice)

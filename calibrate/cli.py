@@ -20,11 +20,6 @@ app = new_app("Make and calibrate recipes: golden samples in, a recipe bundle wi
 console = Console(soft_wrap=True)
 
 
-@app.callback()
-def _commands() -> None:
-    pass
-
-
 @app.command(
     epilog="Example:  calibrate fit --golden pictures/good --recipe recipes/bracket --region 200,100,1600,1200 --grid 2x2"
 )

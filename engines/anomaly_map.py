@@ -59,4 +59,5 @@ def smooth(maps: Tensor, matrix: Tensor) -> Tensor:
 def frame_scores(frame_map: Tensor) -> Tensor:
     """A stitched map (H, W) -> its scores (3,), in the order of `engines.scores.SCORES`; std is the population's."""
     flat = frame_map.flatten()
-    return torch.stack([flat.std(correction=0), flat.amax(), flat.topk(top_k(flat.numel())).values.mean()])
+    top = flat.topk(top_k(flat.numel())).values  # largest first
+    return torch.stack([flat.std(correction=0), top[0], top.mean()])

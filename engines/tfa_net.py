@@ -118,16 +118,14 @@ class TFANet(nn.Module):
 
     # Fitting and inspecting
 
-    def token_layer(self) -> tuple[Tensor, Tensor]:
-        """`tokens` as a linear layer on patchified features: weight (dim, patch * patch * C); bias (1, P, dim)."""
-        weight = self.tokenise.weight.permute(0, 2, 3, 1).flatten(1)  # (dim, row, column, channel)
-        bias = self.position[:, 1:] if self.tokenise.bias is None else self.tokenise.bias + self.position[:, 1:]
-        return weight, bias
+    def token_weight(self) -> Tensor:
+        """The weight of `tokens` as a linear layer on patchified features, (dim, patch * patch * C)."""
+        return self.tokenise.weight.permute(0, 2, 3, 1).flatten(1)  # (dim, row, column, channel)
 
     def tokens_of_vectors(self, vectors: Tensor) -> Tensor:
         """`tokens` from patchified features (N, P, patch * patch * C): a matrix product is faster than a convolution."""
-        weight, bias = self.token_layer()
-        return F.linear(vectors, weight) + bias
+        # The bias within the product: added to it afterwards, fits of the same seed were seen to differ (bfloat16, CPU).
+        return F.linear(vectors, self.token_weight(), self.tokenise.bias) + self.position[:, 1:]
 
     def loss(self, vectors: Tensor, template_vectors: Tensor, tiles: Tensor) -> Tensor:
         """Mean over tokens of 5 * direction + distance of a token's vector; masked while in training mode.
@@ -182,7 +180,8 @@ class ConstantTemplate(nn.Module):
             cls = network.class_token.expand(template.shape[0], -1, -1)
             rows = torch.cat([cls, template], dim=1)  # (tiles, 1 + P, dim)
             q, k, v = network.aggregation[0].project(rows)  # type: ignore[operator]
-            token_weight, token_bias = network.token_layer()
+            bias = torch.zeros(1) if network.tokenise.bias is None else network.tokenise.bias
+            token_weight, token_bias = network.token_weight(), bias + network.position[:, 1:]
         constants = {"token_weight": token_weight, "token_bias": token_bias, "rows": rows, "q": q, "k": k, "v": v}
         for name, value in constants.items():
             self.register_buffer(name, value.detach().clone(), persistent=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels]
         if precision == "int8":
             model = _quantise(model, golden, exact)
         model = keep_exact(model, exact, folder)
-    compiled = ov.Core().compile_model(model, "CPU", _config(precision, streams=1))
+    compiled = _core().compile_model(model, "CPU", _config(precision, streams=1))
     (folder / BLOB).write_bytes(compiled.export_model().getvalue())
 
 
@@ -93,13 +94,19 @@ def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> OpenVino
     ``streams`` frames are computed at once, each on its share of the cores.
     """
     try:
-        model = ov.Core().import_model((folder / BLOB).read_bytes(), "CPU", _config(precision, streams))
+        model = _core().import_model((folder / BLOB).read_bytes(), "CPU", _config(precision, streams))
     except RuntimeError as error:
         raise EngineError(
             f"{folder / BLOB}: OpenVINO cannot load it ({str(error).strip().splitlines()[-1]}); build it again with: "
             f"engines build --recipe {recipe.folder} --golden DIR --target openvino --precision {precision}"
         ) from error
     return OpenVinoEngine(model, precision, recipe.manifest.geometry)
+
+
+@functools.cache
+def _core() -> Any:
+    """One for the process."""
+    return ov.Core()
 
 
 def _config(precision: str, streams: int) -> dict[str, Any]:

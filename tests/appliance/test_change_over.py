@@ -24,7 +24,15 @@ from engines.errors import ConfigError
 from engines.lines import write_line_recipe
 from engines.recipe import MANIFEST, Manifest, Recipe, load_recipe
 from engines.thresholds import FILE, Thresholds
-from tests.appliance.conftest import MadeEngine, MakeLine, assert_counted, verdicts_of, wait_for
+from tests.appliance.conftest import (
+    MadeEngine,
+    MakeLine,
+    assert_counted,
+    inspect_process,
+    read_events,
+    verdicts_of,
+    wait_for,
+)
 
 SWAPS, SETTLED = 50, 10
 ENGINE_BYTES = 20 << 20  # less than one engine of the small profile takes
@@ -65,6 +73,10 @@ def _more_parts(running: RunningLine) -> None:
     wait_for(lambda: len(running.events) > seen + 5, "more parts")
 
 
+def _wait_for_notice(running: RunningLine, text: str) -> None:
+    wait_for(lambda: any(isinstance(one, Notice) and text in one.text for one in list(running.events)), f"an alarm: {text}")
+
+
 @pytest.fixture
 def looped(make_line: MakeLine, parts_folder: Path, recipe: Recipe, tmp_path: Path) -> Line:
     """A line that runs on and on, with a recipe `other` beside its own."""
@@ -92,6 +104,7 @@ def test_each_part_gets_one_verdict_across_the_change(looped: Line, made_engine:
 
 
 def test_memory_returns_over_many_changes(built: Recipe, make_line: MakeLine, parts_folder: Path, tmp_path: Path) -> None:
+    """In a process of its own, as on a box: there the line's memory is all there is."""
     for name in ("a", "b"):
         shutil.copytree(built.folder, tmp_path / name)
     line = make_line(
@@ -99,15 +112,18 @@ def test_memory_returns_over_many_changes(built: Recipe, make_line: MakeLine, pa
         camera={"kind": "replay", "source": str(parts_folder), "rate": 10, "loop": True},
         engine={"target": "openvino", "precision": "float32"},
     )
-    me, memory = psutil.Process(), []
-    with _running(line) as running:
+    log, memory = tmp_path / "run.jsonl", []
+    with inspect_process("run", "--line", "3", "--config-dir", line.file.parent, "--json", stdout=log) as process:
+        wait_for(lambda: len(read_events(log)) > 1, "the first part")
         for i in range(SWAPS):
             assert _ask(line, tmp_path / "ba"[i % 2]).state == "changed"
-            memory.append(me.memory_info().rss)
-    verdicts = verdicts_of(list(running.events))
-    assert_counted(verdicts, len(verdicts))
-    assert all(verdict.reason in ("", "defect") for verdict in verdicts), "all were measured, and in time"
-    assert memory[-1] - memory[SETTLED] < ENGINE_BYTES, [value >> 20 for value in memory]
+            memory.append(psutil.Process(process.pid).memory_info().rss)
+    assert process.returncode == 0
+    verdicts = [event for event in read_events(log) if event["event"] == "verdict"]
+    assert [verdict["seq"] for verdict in verdicts] == list(range(1, len(verdicts) + 1))
+    assert all(verdict["reason"] in ("", "defect") for verdict in verdicts), "all were measured, and in time"
+    growth = max(memory[-SETTLED:]) - max(memory[SETTLED : 2 * SETTLED])
+    assert growth < ENGINE_BYTES, [value >> 20 for value in memory]
 
 
 def test_a_recipe_that_cannot_be_loaded_leaves_the_line_as_it_is(looped: Line, made_engine: MadeEngine, tmp_path: Path) -> None:
@@ -119,7 +135,7 @@ def test_a_recipe_that_cannot_be_loaded_leaves_the_line_as_it_is(looped: Line, m
             answer = _ask(looped, tmp_path / name)
             assert answer.state == "failed"
             assert told in answer.text
-            assert any(isinstance(event, Notice) and told in event.text for event in running.events), "an alarm, too"
+            _wait_for_notice(running, told)
         assert running.recipe_name == "recipe"
         _more_parts(running)
     assert {verdict.recipe for verdict in verdicts_of(list(running.events))} == {load_recipe(tmp_path / "recipe").digest}
@@ -162,6 +178,28 @@ def test_one_change_at_a_time_and_only_readable_requests(
         finally:
             go_on.set()
         assert receive().state == "changed"
+
+
+def test_a_line_that_breaks_down_during_a_change_still_closes(
+    looped: Line, made_engine: MadeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    go_on = threading.Event()
+    made_engine.act = lambda *_: go_on.wait(20)
+    running = RunningLine(looped)
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        try:
+            running.start()
+            wait_for(lambda: running._pipeline.station.frames, "a frame in flight")
+            socket.connect(control_address(looped))
+            socket.send(msgspec.json.encode({"recipe": str(tmp_path / "other")}))
+            wait_for(lambda: running.recipe_name == "other", "the change")
+            monkeypatch.setattr("appliance.running.judge", lambda *_: 1 / 0)
+            go_on.set()
+            wait_for(lambda: not running.running, "the end")
+        finally:
+            go_on.set()
+            with pytest.raises(ZeroDivisionError):
+                running.close()
 
 
 def test_a_line_that_runs_already_is_refused(

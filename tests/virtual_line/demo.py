@@ -31,7 +31,7 @@ from tests.virtual_line.product import DEFECTS, SIDE, save_parts
 GOLDEN, PARTS = 60, 30
 GOLDEN_SEED, PARTS_SEED = 1, 10_001
 RATE = 4.0  # parts a second
-STEPS = 400
+STEPS = 320
 TRUTH: list[str | None] = [None, "scratch", None, "stain", "missing piece", None, "misplaced piece", None, "crack", None]
 RUN_LIMIT_S = 120
 
