@@ -34,7 +34,7 @@ from tests.appliance.conftest import (
     wait_for,
 )
 
-SWAPS, SETTLED = 50, 10
+SWAPS, SETTLED = 12, 4
 ENGINE_BYTES = 20 << 20  # less than one engine of the small profile takes
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
