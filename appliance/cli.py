@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from appliance.stop_signal import StopSignal
 from engines.console import new_app, run_app
 
 if TYPE_CHECKING:
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 
 app = new_app("Inspect a line's parts: camera to verdict to PLC.")
 console = Console()
+LOOK_S = 0.05  # between two looks at what a line has told, and at whether it should stop
 ANSWER_S, CHANGE_S = 2.0, 120.0  # a running line answers at once; then it loads an engine
 
 LineName = Annotated[str, typer.Option("--line", help="Name of the line: its file is <line>.toml.")]
@@ -42,7 +41,7 @@ def run(
     from appliance.running import RunningLine
 
     loaded = load_line(line, config_dir)
-    with _stop_event() as stop:
+    with StopSignal() as stop:
         running = RunningLine(loaded, parts)
         try:
             running.start()
@@ -102,7 +101,7 @@ def watch(
     from appliance.subscriber import Subscriber
 
     log = EventLog(console, as_json)
-    with _stop_event() as stop:
+    with StopSignal() as stop:
         subscriber = Subscriber(load_line(line, config_dir), client, rejects_only=rejects)
         lost = 0
         try:
@@ -131,7 +130,7 @@ def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -
     loaded = load_line(line, config_dir)
     port = make_plc(need_plc(loaded))
     log = EventLog(console, as_json or not sys.stdout.isatty())
-    with _stop_event() as stop:
+    with StopSignal() as stop:
         subscriber = Subscriber(loaded, "plc", catch_up=True)
         try:
             Bridge(subscriber, port, log.say).run(stop)
@@ -180,19 +179,7 @@ def keys(
         console.print(f"made {file} and {file}_secret", soft_wrap=True)
 
 
-@contextmanager
-def _stop_event() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, in place of their usual effect."""
-    stop = threading.Event()
-    before = [(number, signal.signal(number, lambda *_: stop.set())) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        yield stop
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-
-
-def _log_events(running: RunningLine, stop: threading.Event) -> None:
+def _log_events(running: RunningLine, stop: StopSignal) -> None:
     from appliance.console_log import EventLog
     from appliance.messages import Verdict
 
@@ -205,14 +192,14 @@ def _log_events(running: RunningLine, stop: threading.Event) -> None:
             log.verdict(event) if isinstance(event, Verdict) else log.say(event.severity, event.text)
         if last_round:
             break
-        if stop.wait(0.05):
+        time.sleep(LOOK_S)
+        if stop.is_set():
             running.stop()
-            stop.clear()
     passed, rejected = running.counts
     log.say("info", "the line has stopped", {"passed": passed, "rejected": rejected})
 
 
-def _show_live(name: str, running: RunningLine, stop: threading.Event) -> None:
+def _show_live(name: str, running: RunningLine, stop: StopSignal) -> None:
     from rich.live import Live
 
     from appliance.live_view import LiveView
@@ -222,9 +209,9 @@ def _show_live(name: str, running: RunningLine, stop: threading.Event) -> None:
         while running.running or running.events:
             while running.events:
                 view.take(running.events.popleft())
-            if stop.wait(0.05):
+            time.sleep(LOOK_S)
+            if stop.is_set():
                 running.stop()
-                stop.clear()
 
 
 def main() -> None:

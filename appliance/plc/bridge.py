@@ -6,11 +6,11 @@ line is silent for three heartbeats, it clears Valid itself: a PLC keeps its reg
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from appliance.messages import DEAD_AFTER_PERIODS, HEARTBEAT_PERIOD_S, Heartbeat, ReasonCode, Verdict
 from appliance.plc import Plc, PlcError, PlcStatus, PlcVerdict
@@ -20,6 +20,13 @@ OLDEST_S = 5.0  # a verdict older than this is no use to the PLC: its part is go
 STATUS_PERIOD_S = HEARTBEAT_PERIOD_S / 2
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 5.0
 VALID_STATES = ("running", "not-calibrated", "stopping")
+
+
+class Stop(Protocol):
+    """Tells whether to end."""
+
+    def is_set(self) -> bool:
+        """Whether it is time."""
 
 
 class Bridge:
@@ -39,7 +46,7 @@ class Bridge:
         self._lost = 0
         self.delivered = 0
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: Stop) -> None:
         """Carry messages until ``stop`` is set; then tell the PLC that nothing is valid any more."""
         try:
             while not stop.is_set():

@@ -104,15 +104,12 @@ def test_each_part_gets_one_verdict_across_the_change(looped: Line, made_engine:
 
 
 def test_memory_returns_over_many_changes(built: Recipe, make_line: MakeLine, parts_folder: Path, tmp_path: Path) -> None:
-    """In a process of its own, where the line's memory is all there is.
-
-    Few parts, on purpose: changes under load with openvino are not sound yet (README).
-    """
+    """In a process of its own, where the line's memory is all there is."""
     for name in ("a", "b"):
         shutil.copytree(built.folder, tmp_path / name)
     line = make_line(
         recipe="../a",
-        camera={"kind": "replay", "source": str(parts_folder), "rate": 1, "loop": True},
+        camera={"kind": "replay", "source": str(parts_folder), "rate": 10, "loop": True},
         engine={"target": "openvino", "precision": "float32"},
     )
     log, memory = tmp_path / "run.jsonl", []
