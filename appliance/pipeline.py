@@ -201,3 +201,4 @@ class Pipeline(Generic[S]):
                 self._give_back(job)
             else:
                 self._wake()
+            del job, slot  # else the last frame before a pause would keep its engine in memory after a change-over
