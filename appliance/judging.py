@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
+
+import numpy as np
+import numpy.typing as npt
 
 from appliance.clock import utc_now, utc_of
 from appliance.decision import Decision
 from appliance.loaded import LoadedRecipe
-from appliance.messages import Verdict
+from appliance.messages import TemplateMatch, Verdict
 from appliance.pipeline import Job
 
 
@@ -38,6 +42,7 @@ def judge(job: Job[LoadedRecipe], line: str, epoch: int, seq: int, simulated: bo
         score=decision.score,
         threshold=loaded.decider.score_threshold,
         regions=decision.regions,
+        template=None if job.slot is None or job.reason else _template(loaded.recipe.manifest.templates, job.slot.match),
         captured=utc_of(frame.captured_ns),
         decided=utc_of(decided),
         deadline=utc_of(job.deadline_ns),
@@ -48,3 +53,11 @@ def judge(job: Job[LoadedRecipe], line: str, epoch: int, seq: int, simulated: bo
         simulated=simulated,
         source=frame.source,
     )
+
+
+def _template(names: tuple[str, ...], match: npt.NDArray[np.float32]) -> TemplateMatch | None:
+    """What the engine says of the template (2,): index and similarity; None when that cannot be."""
+    index, similarity = float(match[0]), float(match[1])
+    if not (index in range(len(names)) and math.isfinite(similarity)):
+        return None
+    return TemplateMatch(int(index), names[int(index)], similarity)

@@ -11,6 +11,7 @@ from engines.built import load_engine
 from engines.ignore_mask import ignored_map
 from engines.images import read_image
 from engines.recipe import load_recipe
+from engines.templates import read_templates
 from engines.thresholds import IGNORE_MASK, load_thresholds
 
 
@@ -27,6 +28,7 @@ class LoadedRecipe(Station):
             mask_file = folder / IGNORE_MASK
             ignored = ignored_map(read_image(mask_file), geometry, str(mask_file))
         self.calibrated = thresholds is not None
+        self.templates = read_templates(self.recipe, features=False)
         self.decider = Decider(thresholds, geometry, ignored)
         config = line.config.engine
         super().__init__(load_engine(self.recipe, config.target, config.precision, config.streams), geometry, config.slots)

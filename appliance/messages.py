@@ -57,6 +57,14 @@ class Region(msgspec.Struct, frozen=True):
     peak: float
 
 
+class TemplateMatch(msgspec.Struct, frozen=True):
+    """The golden sample that a part was compared with."""
+
+    index: Annotated[int, Meta(ge=0, description="among the recipe's templates")]
+    name: Annotated[str, Meta(description="the golden sample's file")]
+    similarity: Annotated[float, Meta(description="cosine of the part's and the template's deepest features")]
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """One part's verdict."""
 
@@ -72,6 +80,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     score: Annotated[float | None, Meta(description="None where nothing was measured")]
     threshold: float | None
     regions: tuple[Region, ...]
+    template: Annotated[TemplateMatch | None, Meta(description="None where nothing was measured")] = None
     captured: UtcTime
     decided: UtcTime
     deadline: UtcTime

@@ -251,7 +251,7 @@ class RunningLine:
             # After a fault of the engine the slot holds an earlier part's map, or NaN.
             has_map = job.slot is not None and not job.abandoned and verdict.reason != "engine-fault"
             frame_map = job.slot.frame_map if has_map and job.slot else None
-            self._pictures.offer(verdict, job.frame.image, frame_map, job.station.geometry)
+            self._pictures.offer(verdict, job.frame.image, frame_map, job.station.geometry, job.station.templates)
         self._pipeline.release(job)
 
     def _notify(self, severity: Literal["info", "warning", "error"], text: str) -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +14,7 @@ from rich.table import Table
 from engines.console import new_app, run_app
 from engines.errors import ConfigError
 from engines.lines import read_line_recipe
-from engines.model_config import PROFILES
+from engines.model_config import PROFILES, BankRatio
 from engines.progress import Steps
 
 app = new_app("Make and calibrate recipes: golden samples in, a recipe bundle with thresholds out.")
@@ -44,7 +45,11 @@ def fit(
     ] = "1x1",
     overlap: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of a tile that overlaps the next one.")] = 0.125,
     template: Annotated[
-        str | None, typer.Option(help="File name of the golden sample to use as template; default: the most typical.")
+        str | None,
+        typer.Option(help="tfa-net: file name of the golden sample to use as template; default: the most typical."),
+    ] = None,
+    bank_ratio: Annotated[
+        str | None, typer.Option(help="thfr: per cent of the fitted golden samples to keep as templates: 10, 25, 50 or 100.")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=10, help="Fitting steps; default: 600 for small, 20000 for base.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights on the same machine.")] = 0,
@@ -67,20 +72,21 @@ def fit(
     from calibrate.making import FitRequest, make_recipe  # torch: only where it is used
 
     request = FitRequest(
-        golden,
-        recipe,
-        network,
-        profile,
-        backbone_weights,
-        None if box is None else (box[0], box[1], box[2], box[3]),
-        rows,
-        columns,
-        overlap,
-        template,
-        steps,
-        seed,
-        skip_damaged,
-        replace,
+        golden=golden,
+        recipe=recipe,
+        network=network,
+        profile=profile,
+        backbone_weights=backbone_weights,
+        region=None if box is None else (box[0], box[1], box[2], box[3]),
+        rows=rows,
+        columns=columns,
+        overlap=overlap,
+        template=template,
+        bank_ratio=None if bank_ratio is None else _ratio(bank_ratio, "--bank-ratio"),
+        steps=steps,
+        seed=seed,
+        skip_damaged=skip_damaged,
+        replace=replace,
     )
     with Steps(console, "fit").shown() as steps_shown:
         made = make_recipe(
@@ -90,6 +96,26 @@ def fit(
         )
     console.print(f"recipe written: {made.folder} (digest {made.digest[:12]})")
     console.print(f"next: calibrate thresholds --recipe {made.folder} --golden {golden}")
+
+
+@app.command(epilog="Example:  calibrate bank --line 3 --ratio 25")
+def bank(
+    ratio: Annotated[str, typer.Option(help="Per cent of the fitted golden samples to keep: 10, 25, 50 or 100.")],
+    line: Annotated[str | None, typer.Option(help="Line whose recipe it is; its file names recipe and golden samples.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="Recipe folder, instead of --line.")] = None,
+    golden: Annotated[Path | None, typer.Option(help="Folder of golden samples that the fit used.")] = None,
+    config_dir: Annotated[Path | None, typer.Option(help="Folder of the line files.")] = None,
+) -> None:
+    """Keep more or fewer templates in a recipe of the network thfr, without a new fit; then renew thresholds and engines."""
+    recipe, golden = _recipe_and_golden(line, recipe, golden, config_dir)
+    kept = _ratio(ratio, "--ratio")
+    from calibrate.making import told
+    from calibrate.rebanking import remake_bank
+    from engines.recipe import load_recipe
+
+    made = remake_bank(load_recipe(recipe), golden, kept)
+    console.print(f"recipe written: {made.folder} (digest {made.digest[:12]}), {told(made.manifest.templates)}")
+    console.print(f"next: calibrate thresholds --recipe {made.folder} --golden {golden}, then build its engines again")
 
 
 @app.command(epilog="Example:  calibrate thresholds --line 3")
@@ -112,13 +138,7 @@ def thresholds(
     config_dir: Annotated[Path | None, typer.Option(help="Folder of the line files.")] = None,
 ) -> None:
     """Score the golden samples that were held out from the fit and write thresholds.json into the recipe."""
-    if line is not None:
-        line_recipe, line_golden = read_line_recipe(line, config_dir)
-        recipe, golden = recipe or line_recipe, golden or line_golden
-    if recipe is None:
-        raise ConfigError("which recipe? give --line 3, or --recipe DIR with --golden DIR")
-    if golden is None:
-        raise ConfigError('where are the golden samples? give --golden DIR, or set golden = "..." in the line\'s file')
+    recipe, golden = _recipe_and_golden(line, recipe, golden, config_dir)
     from calibrate.scoring import calibrate_thresholds
     from engines.recipe import load_recipe
 
@@ -138,6 +158,30 @@ def thresholds(
     table.add_row("method", result.method)
     table.add_row("promise", result.promise)
     console.print(table)
+
+
+def _recipe_and_golden(
+    line: str | None, recipe: Path | None, golden: Path | None, config_dir: Path | None
+) -> tuple[Path, Path]:
+    """Recipe and golden folders, from the options or else the line's file."""
+    if line is not None:
+        line_recipe, line_golden = read_line_recipe(line, config_dir)
+        recipe, golden = recipe or line_recipe, golden or line_golden
+    if recipe is None:
+        raise ConfigError("which recipe? give --line 3, or --recipe DIR with --golden DIR")
+    if golden is None:
+        raise ConfigError('where are the golden samples? give --golden DIR, or set golden = "..." in the line\'s file')
+    return recipe, golden
+
+
+def _ratio(text: str, option: str) -> BankRatio:
+    try:
+        ratio: BankRatio = msgspec.convert(text, BankRatio, strict=False)
+    except msgspec.ValidationError:
+        raise ConfigError(
+            f"{option} {text}: give 10, 25, 50 or 100 (per cent of the golden samples that were fitted)"
+        ) from None
+    return ratio
 
 
 def _numbers(text: str, separator: str, count: int, option: str, form: str) -> tuple[int, ...]:

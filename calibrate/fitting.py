@@ -1,13 +1,13 @@
-"""Fitting: TFA-Net's reconstruction network learns to restore golden samples from a template and half of their tokens.
+"""Fitting: a network learns to restore the features of golden samples with the help of a template.
 
-AdamW with a one-cycle learning rate; the frozen backbone's features are computed once.  The state is saved regularly beside the
+AdamW, or Adam where nothing decays; the frozen backbone's features are computed once.  The state is saved regularly beside the
 recipe, so that an interrupted fit goes on where it was; the weights kept are those with the lowest loss on held-out samples.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,17 +16,19 @@ import msgspec
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
+from torch.optim.lr_scheduler import LRScheduler
 
+from calibrate.bank import Pool
 from calibrate.features import FeatureSource
 from engines.errors import RecipeError
-from engines.tfa_net import TFANet
+from engines.network import Network
 
 CHECKS = 10  # times that the held-out loss is measured, in the second half of the fit
 SAVE_SECONDS = 20.0
 
 
 class FitSettings(msgspec.Struct, frozen=True):
-    """How to fit; the defaults of a profile are in `DEFAULTS`."""
+    """How to fit; the defaults of a network's profile are in `DEFAULTS`."""
 
     steps: int
     learning_rate: float
@@ -35,11 +37,19 @@ class FitSettings(msgspec.Struct, frozen=True):
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.95)
     gradient_norm: float = 1.0
+    one_cycle: bool = True  # else the learning rate stays as it is
 
 
-DEFAULTS = {
-    "small": FitSettings(steps=600, learning_rate=5e-4, batch=8, seed=0),
-    "base": FitSettings(steps=20_000, learning_rate=1e-4, batch=4, seed=0),
+DEFAULTS: Mapping[str, Mapping[str, FitSettings]] = {
+    "tfa-net": {
+        "small": FitSettings(steps=600, learning_rate=5e-4, batch=8, seed=0),
+        "base": FitSettings(steps=20_000, learning_rate=1e-4, batch=4, seed=0),
+    },
+    "thfr": {
+        "small": FitSettings(steps=600, learning_rate=2e-3, batch=8, seed=0, weight_decay=0.0, betas=(0.9, 0.999)),
+        # The paper's, section 4.1: Adam, 200 epochs of its largest sets' 391 samples.
+        "base": FitSettings(5_000, 5e-3, 16, 0, weight_decay=0.0, betas=(0.9, 0.999), one_cycle=False),
+    },
 }
 
 
@@ -58,16 +68,16 @@ class Fit:
 
     def __init__(
         self,
-        network: TFANet,
+        network: Network,
         fitted: FeatureSource,
         held_out: FeatureSource,
-        template: Tensor,
+        pool: Pool,
         settings: FitSettings,
         state_file: Path,
         identity: str,
     ) -> None:
-        """``template`` (tiles, P, V) are patchified features; ``identity`` tells fits apart whose states do not mix."""
-        self._network, self._fitted, self._held_out, self._template = network, fitted, held_out, template
+        """``identity`` tells fits apart whose states do not mix."""
+        self._network, self._fitted, self._held_out, self._pool = network, fitted, held_out, pool
         self._settings, self._file, self._identity = settings, state_file, identity
         self._optimizer = torch.optim.AdamW(
             network.parameters(),
@@ -76,11 +86,14 @@ class Fit:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, settings.learning_rate, total_steps=settings.steps
+        schedules = torch.optim.lr_scheduler
+        self._schedule: LRScheduler = (
+            schedules.OneCycleLR(self._optimizer, settings.learning_rate, total_steps=settings.steps)
+            if settings.one_cycle
+            else schedules.ConstantLR(self._optimizer, 1.0, 0)
         )
         self._draw = torch.Generator().manual_seed(settings.seed)
-        self._device = template.device
+        self._device = next(network.parameters()).device
         self._half = self._device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
         self._step = 0
         self._best_loss = float("inf")
@@ -125,10 +138,9 @@ class Fit:
         size = (self._settings.batch,)
         frames = torch.randint(len(self._fitted), size, generator=self._draw)
         tiles = torch.randint(self._fitted.tiles, size, generator=self._draw)
+        chosen = self._pool.draw(frames, self._draw)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
-            vectors = self._fitted.vectors(self._network, frames, tiles)
-            present, which = tiles.unique(return_inverse=True)
-            loss = self._network.loss(vectors, self._template[present], which)
+            loss = self._loss(self._fitted.features(self._network, frames, tiles), chosen, tiles)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         clip_grad_norm_(self._network.parameters(), self._settings.gradient_norm)
@@ -143,12 +155,17 @@ class Fit:
         every_tile = torch.arange(self._held_out.tiles)
         with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
             for frame in range(len(self._held_out)):
-                vectors = self._held_out.vectors(self._network, torch.full_like(every_tile, frame), every_tile)
-                losses.append(float(self._network.loss(vectors, self._template, every_tile)))
+                chosen = torch.full_like(every_tile, self._pool.nearest(frame))
+                losses.append(float(self._loss(self._held_out.frame(self._network, frame), chosen, every_tile)))
         mean = sum(losses) / len(losses)
         if mean < self._best_loss:
             self._best_loss = mean
             self._best = {key: value.detach().clone() for key, value in self._network.state_dict().items()}
+
+    def _loss(self, features: list[Tensor], templates: Tensor, tiles: Tensor) -> Tensor:
+        """Of samples with these templates' features at these tiles; those of a template that serves several are taken once."""
+        pairs, which = torch.stack([templates, tiles], dim=1).unique(dim=0, return_inverse=True)
+        return self._network.loss(features, self._pool.features(*pairs.unbind(1)), which)
 
     def _save(self) -> None:
         aside = self._file.with_suffix(".part")

@@ -12,18 +12,18 @@ from pathlib import Path
 import msgspec
 import torch
 
-from calibrate.features import FeatureSource, measure
+from calibrate.bank import POOLS
+from calibrate.features import FeatureSource, measure, medoid
 from calibrate.fitting import DEFAULTS, Fit, FitSettings, Progress
 from calibrate.golden import Golden, read_golden
-from engines.assemble import fused_template, weights_bytes
+from engines.assemble import weights_bytes
 from engines.backbone import Backbone, load_imagenet_weights
 from engines.errors import ConfigError
 from engines.geometry import Box, Geometry
-from engines.images import png_bytes
-from engines.model_config import PROFILES, ModelConfig
-from engines.networks import kind_of
-from engines.recipe import FORMAT, TEMPLATE, WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
-from engines.tfa_net import TFANet
+from engines.model_config import BANK, PROFILES, BankRatio, ModelConfig
+from engines.networks import new_network
+from engines.recipe import FORMAT, WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
+from engines.templates import Templates, write_templates
 
 
 class FitRequest(msgspec.Struct, frozen=True):
@@ -39,6 +39,7 @@ class FitRequest(msgspec.Struct, frozen=True):
     columns: int = 1
     overlap: float = 0.125
     template: str | None = None
+    bank_ratio: BankRatio | None = None
     steps: int | None = None
     seed: int = 0
     skip_damaged: bool = False
@@ -58,46 +59,55 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
         raise ConfigError(
             f"--recipe {request.recipe}: no folder can be made there ({error.strerror}); choose another"
         ) from error
-    config = PROFILES[request.network][request.profile]
+    config = _config(request)
     golden = read_golden(request.golden, request.seed, request.skip_damaged, say)
     geometry = _geometry(request, golden, config)
     asked = _asked_template(request, golden)
-    settings = msgspec.structs.replace(
-        DEFAULTS[request.profile], seed=request.seed, steps=request.steps or DEFAULTS[request.profile].steps
-    )
+    defaults = DEFAULTS[request.network][request.profile]
+    settings = msgspec.structs.replace(defaults, seed=request.seed, steps=request.steps or defaults.steps)
     torch.manual_seed(request.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backbone = Backbone(config.backbone)
     load_imagenet_weights(backbone, config.backbone, request.backbone_weights)
-    network = kind_of(config).build(config).to(device)
+    network = new_network(config).to(device)
     say(f"{len(golden.fitted)} golden samples to fit on, {len(golden.held_out)} held out; computing their features")
     fitted = FeatureSource(backbone.to(device), [golden.images[i] for i in golden.fitted], geometry, device)
     held_out = FeatureSource(backbone, [golden.images[i] for i in golden.held_out], geometry, device)
-    mean, std, medoid = measure(fitted, network)
-    network.measure_channels(mean, std)
-    template = golden.fitted[medoid] if asked is None else asked
-    tiles = torch.from_numpy(geometry.cut_new(golden.images[template])).to(device)
-    template_vectors = network.patchify(fused_template(backbone, network, config, tiles))
+    measures, deepest = measure(fitted, network)
+    network.measure_channels(measures)
     for source in (fitted, held_out):
-        source.keep_vectors(network)
+        source.keep_features(network)
+    template = golden.fitted[medoid(deepest)] if asked is None else asked
+    pool = POOLS[config.templates_file](network, fitted, held_out, golden, template)
     state_folder = request.recipe.with_name(f".{request.recipe.name}.fitting")
     identity = _identity(config, geometry, golden, settings, template, backbone)
-    fit = Fit(
-        network,
-        fitted,
-        held_out,
-        template_vectors,
-        settings,
-        state_folder / "state.pt",
-        identity,
-    )
+    fit = Fit(network, fitted, held_out, pool, settings, state_folder / "state.pt", identity)
     if step := fit.resume():
         say(f"going on with the interrupted fit after step {step} of {settings.steps}")
     loss = fit.run(tell)
-    say(f"template: {golden.samples[template].name}; loss on held-out samples: {loss:.4f}")
-    _write(request, config, geometry, golden, template, settings, loss, backbone, network)
+    kept, templates = pool.keep()
+    names = tuple(golden.samples[i].name for i in kept)
+    say(f"{told(names)}; loss on held-out samples: {loss:.4f}")
+    weights = weights_bytes(backbone, network)
+    _write(request, config, geometry, golden, names, settings, loss, weights, templates)
     shutil.rmtree(state_folder, ignore_errors=True)
     return load_recipe(request.recipe)
+
+
+def _config(request: FitRequest) -> ModelConfig:
+    config = PROFILES[request.network][request.profile]
+    if config.templates_file == BANK:
+        if request.template is not None:
+            raise ConfigError(f"--template: {request.network} keeps a bank of golden samples; leave it out, see --bank-ratio")
+        return config if request.bank_ratio is None else msgspec.structs.replace(config, bank_ratio=request.bank_ratio)
+    if request.bank_ratio is not None:
+        raise ConfigError(f"--bank-ratio: {request.network} has one template and no bank; leave it out, see --template")
+    return config
+
+
+def told(names: tuple[str, ...]) -> str:
+    """The templates that were chosen, in words."""
+    return f"template: {names[0]}" if len(names) == 1 else f"bank of {len(names)} templates, the most typical is {names[0]}"
 
 
 def _geometry(request: FitRequest, golden: Golden, config: ModelConfig) -> Geometry:
@@ -144,11 +154,11 @@ def _write(
     config: ModelConfig,
     geometry: Geometry,
     golden: Golden,
-    template: int,
+    names: tuple[str, ...],
     settings: FitSettings,
     loss: float,
-    backbone: Backbone,
-    network: TFANet,
+    weights: bytes,
+    templates: Templates,
 ) -> None:
     def manifest(files: dict[str, str]) -> Manifest:
         return Manifest(
@@ -158,7 +168,7 @@ def _write(
             model=config,
             geometry=geometry,
             golden=golden.samples,
-            template=golden.samples[template].name,
+            templates=names,
             seed=settings.seed,
             steps=settings.steps,
             held_out_loss=loss,
@@ -168,6 +178,6 @@ def _write(
         )
 
     with written_aside(request.recipe) as folder:
-        (folder / WEIGHTS).write_bytes(weights_bytes(backbone, network))
-        (folder / TEMPLATE).write_bytes(png_bytes(golden.images[template]))
+        (folder / WEIGHTS).write_bytes(weights)
+        write_templates(folder, config.templates_file, templates)
         seal(folder, manifest)

@@ -53,14 +53,14 @@ def bench(recipe_folder: Path, frames: int, tell: Callable[[str], None]) -> list
         record = read_record(file.parent)
         if record.parity is not None and record.parity.passed:
             engines.append((record.target, record.precision))
-    work = _in_process(_multiply_accumulates, recipe_folder)
+    work = in_process(_multiply_accumulates, recipe_folder)
     rows = []
     for target, precision in engines:
-        ceiling = _in_process(_ceiling, CEILING_TYPE[precision])
+        ceiling = in_process(_ceiling, CEILING_TYPE[precision])
         for in_flight in (1, IN_FLIGHT):
             tell(f"measuring {target} {precision}, {in_flight} in flight")
             streams = min(in_flight, os.cpu_count() or 1) if target == "openvino" else 1
-            median, p99, rate, rss = _in_process(_measure, recipe_folder, target, precision, in_flight, streams, frames)
+            median, p99, rate, rss = in_process(measure, recipe_folder, target, precision, in_flight, streams, frames)
             rows.append(
                 BenchRow(
                     recipe.name,
@@ -103,13 +103,13 @@ def draw(rows: list[BenchRow], file: Path) -> None:
     pyplot.close(figure)
 
 
-def _in_process(run: Callable[..., Any], *arguments: object) -> Any:
+def in_process(run: Callable[..., Any], *arguments: object) -> Any:
     """Call a function in a fresh process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(run, arguments)
 
 
-def _measure(
+def measure(
     recipe_folder: Path, target: str, precision: str, in_flight: int, streams: int, frames: int
 ) -> tuple[float, float, float, float]:
     """(median ms, p99 ms, frames a second, resident MB) from start to finish of each frame, the slots used in turn."""

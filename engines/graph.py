@@ -1,4 +1,4 @@
-"""The inspection graph: uint8 tiles of one frame in, stitched anomaly map and scores out, in one module."""
+"""The inspection graph: uint8 tiles of one frame in; stitched anomaly map, scores and the match out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class InspectionGraph(nn.Module):
     weights: Tensor
 
     def __init__(self, backbone: Backbone, network: nn.Module, geometry: Geometry) -> None:
-        """``network`` takes the backbone's levels of all tiles and returns their maps (tiles, side, side)."""
+        """``network`` is what `Network.bind` returns."""
         super().__init__()
         self.backbone = backbone
         self.network = network
@@ -26,10 +26,11 @@ class InspectionGraph(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
-    def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
-        """(tiles, side, side, 3) uint8 RGB -> map (H, W) float32 and scores (3,) float32."""
-        frame_map = self.stitch(self.network(self.backbone(tiles)))
-        return frame_map, frame_scores(frame_map)
+    def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(tiles, side, side, 3) uint8 RGB -> float32 map (H, W), scores (3,), and match (2,): template's index, similarity."""
+        maps, match = self.network(self.backbone(tiles))
+        frame_map = self.stitch(maps)
+        return frame_map, frame_scores(frame_map), match
 
     def stitch(self, maps: Tensor) -> Tensor:
         """(tiles, side, side) -> (H, W): tiles blended by constant weights that sum to 1 at every pixel."""

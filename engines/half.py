@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from engines.graph import InspectionGraph
 
-FLOAT32_BUFFERS = frozenset({"mean", "std", "channel_mean", "channel_std", "smoothing", "weights"})
+FLOAT32_BUFFERS = frozenset({"mean", "std", "channel_mean", "channel_std", "smoothing", "weights", "lengths"})
 
 
 class Affine(nn.Module):
@@ -41,7 +41,7 @@ class Affine(nn.Module):
 
 def to_half(graph: InspectionGraph) -> InspectionGraph:
     """Turn a float32 graph, in place, into its half-precision form."""
-    _replace_batch_norms(graph.backbone)
+    _replace_batch_norms(graph)
     for module in graph.modules():
         if isinstance(module, nn.LayerNorm):
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -15,13 +15,20 @@ BACKBONE_CHANNELS: Mapping[str, tuple[int, ...]] = {  # finest level first
 Depth = Annotated[int, msgspec.Meta(ge=2, le=48)]
 Dim = Annotated[int, msgspec.Meta(ge=16, le=4096, multiple_of=16)]
 Heads = Annotated[int, msgspec.Meta(ge=1, le=64)]
+Side = Annotated[int, msgspec.Meta(ge=64, le=1024, multiple_of=64)]
+Sigma = Annotated[float, msgspec.Meta(gt=0, le=32, description="Gaussian sigma in map pixels")]
+BackboneName = Literal["efficientnet-lite0", "wide-resnet50-2"]
+BankRatio = Literal[10, 25, 50, 100]  # per cent of the fitted golden samples
+TEMPLATE, BANK = "template.png", "bank.safetensors"
 
 
 class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="tfa-net", tag_field="network"):
     """TFA-Net's size (numbers in comments: the paper's). The defaults are profile `small`."""
 
-    backbone: Literal["efficientnet-lite0", "wide-resnet50-2"] = "efficientnet-lite0"
-    input_side: Annotated[int, msgspec.Meta(ge=64, le=1024, multiple_of=64)] = 256
+    templates_file: ClassVar[str] = TEMPLATE
+
+    backbone: BackboneName = "efficientnet-lite0"
+    input_side: Side = 256
     patch: Annotated[int, msgspec.Meta(ge=1, le=32, description="side of a token in feature positions")] = 8
     dim: Dim = 256
     depth: Depth = 4
@@ -30,7 +37,7 @@ class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     refine_depth: Depth = 2
     refine_heads: Heads = 8
     normalise_features: bool = True  # by the golden samples' mean and standard deviation of each fused channel
-    smoothing: Annotated[float, msgspec.Meta(gt=0, le=32, description="Gaussian sigma in map pixels")] = 4.0
+    smoothing: Sigma = 4.0
     masking: Annotated[float, msgspec.Meta(ge=0, le=0.9, description="share of tokens removed while fitting; 0: off")] = 0.5
     template_normalised: bool = True  # False only reproduces the authors' code in parity checks
 
@@ -57,7 +64,51 @@ class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
         return self.feature_side // self.patch
 
 
-ModelConfig = TFANetConfig  # becomes a tagged union with the second network
+class THFRConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="thfr", tag_field="network"):
+    """THFR's size and parts (numbers in comments: the paper's). The defaults are profile `small`.
+
+    The tuples go from the deepest level to the finest.
+    """
+
+    templates_file: ClassVar[str] = BANK
+
+    backbone: BackboneName = "efficientnet-lite0"
+    input_side: Side = 256
+    code: Dim = 256  # channels of the bottlenecks' code (2048)
+    widths: tuple[Dim, Dim, Dim] = (96, 64, 32)  # of the decoder's residual blocks (512, 256, 128)
+    blocks: tuple[Depth, Depth, Depth] = (2, 2, 2)  # in each stage of the decoder (3, 4, 6)
+    global_bottleneck: bool = True
+    local_bottleneck: bool = True
+    template: bool = True  # compensation with the template's features
+    relation: bool = True  # compensation with the affinities between input and template
+    neighbours: Annotated[int, msgspec.Meta(ge=1, le=64, description="most similar templates that fitting draws from")] = 1
+    bank_ratio: BankRatio = 10
+    normalise_features: bool = True  # by the golden samples' mean and standard deviation of each level's channels
+    smoothing: Sigma = 4.0
+
+    def __post_init__(self) -> None:
+        """Refuse a network without any bottleneck."""
+        if not (self.global_bottleneck or self.local_bottleneck):
+            raise ValueError("global_bottleneck and local_bottleneck cannot both be off")
+
+    @property
+    def compensates(self) -> bool:
+        """Whether a template takes part at all."""
+        return self.template or self.relation
+
+    @property
+    def channels(self) -> tuple[int, int, int]:
+        """Channels of the three levels, finest first (256, 512, 1024)."""
+        fine, middle, deep = BACKBONE_CHANNELS[self.backbone][-3:]
+        return fine, middle, deep
+
+    @property
+    def sides(self) -> tuple[int, int, int]:
+        """Sides of the three levels, finest first (64, 32, 16)."""
+        return self.input_side // 4, self.input_side // 8, self.input_side // 16
+
+
+ModelConfig = TFANetConfig | THFRConfig
 
 PROFILES: Mapping[str, Mapping[str, ModelConfig]] = {
     "tfa-net": {
@@ -71,6 +122,16 @@ PROFILES: Mapping[str, Mapping[str, ModelConfig]] = {
             refine_dim=512,
             refine_depth=8,
             refine_heads=16,
+            normalise_features=False,
+        ),
+    },
+    "thfr": {
+        "small": THFRConfig(),
+        "base": THFRConfig(
+            backbone="wide-resnet50-2",
+            code=2048,
+            widths=(512, 256, 128),
+            blocks=(3, 4, 6),
             normalise_features=False,
         ),
     },

@@ -2,7 +2,8 @@
 
     recipe.json            manifest: model, geometry, golden set, versions, and a SHA-256 of every other file
     weights.safetensors    frozen backbone and fitted network
-    template.png           the defect-free frame that the network aggregates onto
+    template.png           the defect-free frame that the network aggregates onto; for a network with a bank of templates
+    bank.safetensors       instead (see engines/templates.py)
     thresholds.json        written by `calibrate thresholds`, versioned apart (see engines/thresholds.py)
 
 A bundle is written aside and renamed, so that there is either a whole one or none.  A file is opened only after its
@@ -25,8 +26,8 @@ from engines.errors import RecipeError
 from engines.geometry import Geometry
 from engines.model_config import ModelConfig
 
-MANIFEST, WEIGHTS, TEMPLATE = "recipe.json", "weights.safetensors", "template.png"
-FORMAT = 1
+MANIFEST, WEIGHTS = "recipe.json", "weights.safetensors"
+FORMAT = 2
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: ModelConfig
     geometry: Geometry
     golden: tuple[GoldenSample, ...]
-    template: str  # name of the golden sample
+    templates: tuple[str, ...]  # names of the golden samples
     seed: int
     steps: int
     held_out_loss: float
@@ -82,7 +83,7 @@ def load_recipe(folder: Path) -> Recipe:
     except OSError as error:
         raise RecipeError(f"{file}: cannot be read ({error.strerror})") from error
     manifest = decode_json(content, Manifest, file)
-    if unchecked := sorted({WEIGHTS, TEMPLATE} - set(manifest.files)):
+    if unchecked := sorted({WEIGHTS, manifest.model.templates_file} - set(manifest.files)):
         raise RecipeError(f"{file}: has no digest of {', '.join(unchecked)}; restore the recipe from its backup")
     for name, expected in manifest.files.items():
         if Path(name).name != name or name in ("", ".."):

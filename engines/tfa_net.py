@@ -11,13 +11,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engines.anomaly_map import distances, smooth, smoothing_matrix
+from engines.backbone import Backbone
+from engines.geometry import Geometry
 from engines.model_config import TFANetConfig
+from engines.network import Network
+from engines.search import Search
+from engines.templates import Templates
 from engines.transformer import Block, LayerNorm, init_weights, sincos_position
 
 
-class TFANet(nn.Module):
+class TFANet(Network):
     """The network without its backbone: feature levels in, reconstruction, loss or anomaly map out."""
 
+    config: TFANetConfig
     channel_mean: Tensor
     channel_std: Tensor
     position: Tensor
@@ -51,19 +57,28 @@ class TFANet(nn.Module):
 
     # Features
 
-    def fuse(self, levels: list[Tensor]) -> Tensor:
-        """Backbone levels -> fused, normalised features (N, C, side, side); every level upsampled with align_corners."""
+    def maps(self, levels: list[Tensor]) -> list[Tensor]:
+        """See `Network.maps`: one map, every level upsampled with align_corners and put side by side."""
         side = (self.config.feature_side, self.config.feature_side)
         resized = [x if x.shape[-2:] == side else F.interpolate(x, side, mode="bilinear", align_corners=True) for x in levels]
-        fused = torch.cat(resized, dim=1)
+        return [torch.cat(resized, dim=1)]
+
+    def fuse(self, levels: list[Tensor]) -> Tensor:
+        """Backbone levels -> fused, normalised features (N, C, side, side)."""
+        (fused,) = self.maps(levels)
         # Float32: small deviations of a channel are what counts.
         return (fused.float() - self.channel_mean) / self.channel_std if self.config.normalise_features else fused
 
-    def measure_channels(self, mean: Tensor, std: Tensor) -> None:
-        """Set the fused channels' mean and standard deviation (C,), measured over the golden samples."""
+    def measure_channels(self, measures: list[tuple[Tensor, Tensor]]) -> None:
+        """See `Network.measure_channels`."""
         if self.config.normalise_features:
+            ((mean, std),) = measures
             self.channel_mean.copy_(mean.view(1, -1, 1, 1))
             self.channel_std.copy_(std.clamp_min(1e-6).view(1, -1, 1, 1))
+
+    def features(self, levels: list[Tensor]) -> list[Tensor]:
+        """See `Network.features`: patchified, fused features (N, P, patch * patch * C)."""
+        return [self.patchify(self.fuse(levels))]
 
     # Network, in the paper's order
 
@@ -127,13 +142,10 @@ class TFANet(nn.Module):
         # The bias within the product: added to it afterwards, fits of the same seed were seen to differ (bfloat16, CPU).
         return F.linear(vectors, self.token_weight(), self.tokenise.bias) + self.position[:, 1:]
 
-    def loss(self, vectors: Tensor, template_vectors: Tensor, tiles: Tensor) -> Tensor:
-        """Mean over tokens of 5 * direction + distance of a token's vector; masked while in training mode.
-
-        Takes patchified features: ``vectors`` (N, P, V) with V = patch * patch * C, ``template_vectors`` (tiles, P, V), and
-        each sample's index ``tiles`` (N,) into the latter.
-        """
-        x, template = self.tokens_of_vectors(vectors), self.tokens_of_vectors(template_vectors)[tiles]
+    def loss(self, features: list[Tensor], templates: list[Tensor], which: Tensor) -> Tensor:
+        """See `Network.loss`: mean over tokens of 5 * direction + distance of a token's vector; masked while training."""
+        (vectors,), (template_vectors,) = features, templates
+        x, template = self.tokens_of_vectors(vectors), self.tokens_of_vectors(template_vectors)[which]
         masked = self.training and self.config.masking > 0
         rows = self.aggregate_masked(x, template, self.config.masking) if masked else self.aggregate(x, template)
         restored = self.refine(rows).float()
@@ -143,6 +155,15 @@ class TFANet(nn.Module):
         direction = 1 - torch.linalg.vecdot(restored, vectors) / norms
         loss: Tensor = 5 * direction.mean() + distance.mean()
         return loss
+
+    def bank(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """See `Network.bank`: nothing but the picture."""
+        return {}
+
+    def bind(self, backbone: Backbone, geometry: Geometry, templates: Templates) -> nn.Module:
+        """See `Network.bind`: every tile position has its own part of the one template."""
+        tiles = torch.from_numpy(geometry.cut_new(templates.picture(0))).to(self.class_token.device)
+        return ConstantTemplate(self, backbone(tiles, normalise=self.config.template_normalised))
 
     def anomaly_map(self, distance: Tensor, direction: Tensor) -> Tensor:
         """Dual-mode map (N, input side, input side): smoothed direction times smoothed distance, given as (N, side, side)."""
@@ -171,12 +192,13 @@ class ConstantTemplate(nn.Module):
     k: Tensor
     v: Tensor
 
-    def __init__(self, network: TFANet, fused_template: Tensor) -> None:
-        """``fused_template`` (tiles, C, side, side): each tile position has its own template."""
+    def __init__(self, network: TFANet, template_levels: list[Tensor]) -> None:
+        """``template_levels``: the backbone's levels of the template's tiles, each (tiles, C, h, w)."""
         super().__init__()
         self.network = network
+        self.search = Search.among(template_levels[-1][None])  # of one: tells how similar a frame is to it
         with torch.no_grad():
-            template = network.tokens(fused_template)
+            template = network.tokens(network.fuse(template_levels))
             cls = network.class_token.expand(template.shape[0], -1, -1)
             rows = torch.cat([cls, template], dim=1)  # (tiles, 1 + P, dim)
             q, k, v = network.aggregation[0].project(rows)  # type: ignore[operator]
@@ -201,11 +223,11 @@ class ConstantTemplate(nn.Module):
             rows = block(rows)
         return self.network.refine(last.forward_kept(rows, first_kept=x.shape[1]))  # type: ignore[operator]
 
-    def forward(self, levels: list[Tensor]) -> Tensor:
-        """Backbone levels of one frame's tiles -> their anomaly maps (tiles, input side, input side)."""
+    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """See `Network.bind`."""
         vectors = self.network.patchify(self.network.fuse(levels))
         maps = distances(self._positions(vectors), self._positions(self.reconstruct(vectors)), dim=-1)
-        return self.network.anomaly_map(*(self._in_place(values) for values in maps))
+        return self.network.anomaly_map(*(self._in_place(values) for values in maps)), self.search(levels[-1])[1]
 
     def _positions(self, vectors: Tensor) -> Tensor:
         """(tiles, P, patch * patch * C) -> float32 (tiles, P * patch * patch, C)."""

@@ -23,6 +23,7 @@ from engines.geometry import Geometry, Pixels
 from engines.recipe import Recipe
 from engines.scores import SCORES
 
+MATCH = 2  # numbers that tell which template a frame was compared with
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
 
 
@@ -32,6 +33,7 @@ class EngineSlot(Protocol):
     tiles: Pixels  # (tiles, side, side, 3) RGB, filled by the caller
     frame_map: npt.NDArray[np.float32]  # (H, W), filled by the engine
     scores: npt.NDArray[np.float32]  # (3,), filled by the engine
+    match: npt.NDArray[np.float32]  # (2,), filled by the engine: index of the template, and the frame's similarity to it
 
     def start(self) -> None:
         """Begin to infer; returns at once."""
@@ -117,9 +119,11 @@ class HostSlot:
     tiles: Pixels
     frame_map: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
+    match: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, geometry: Geometry) -> HostSlot:
         """Zeroed buffers of the right shapes."""
         tiles = np.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), np.uint8)
-        return cls(tiles, np.zeros(geometry.map_shape, np.float32), np.zeros(len(SCORES), np.float32))
+        shapes = (geometry.map_shape, (len(SCORES),), (MATCH,))
+        return cls(tiles, *(np.zeros(shape, np.float32) for shape in shapes))

@@ -22,8 +22,10 @@ def exact_operations(model: Any, convolutions: int) -> set[str]:
     ordered = [node for node in model.get_ordered_ops() if node.get_type_name() not in NOT_COMPUTED]
     kept: set[str] = set()
     for node in ordered:
-        sources = [value.get_source_output().get_node() for value in node.inputs()]
-        if node.get_type_name() == "ReduceSum" or any(source.get_friendly_name() in kept for source in sources):
+        sources = [value.get_source_output() for value in node.inputs()]
+        # What follows an index that was found does not follow in precision: the template that it chooses is as it was.
+        exact = any(one.get_node().get_friendly_name() in kept and one.get_element_type().is_real() for one in sources)
+        if node.get_type_name() == "ReduceSum" or exact:
             kept.add(node.get_friendly_name())
     seen = 0
     for node in ordered:

@@ -31,10 +31,11 @@ class OpenVinoSlot:
         self.tiles: Pixels = buffers.tiles
         self.frame_map: npt.NDArray[np.float32] = buffers.frame_map
         self.scores: npt.NDArray[np.float32] = buffers.scores
+        self.match: npt.NDArray[np.float32] = buffers.match
         self._request = request
         request.set_input_tensor(0, ov.Tensor(self.tiles, shared_memory=True))
-        request.set_output_tensor(0, ov.Tensor(self.frame_map, shared_memory=True))
-        request.set_output_tensor(1, ov.Tensor(self.scores, shared_memory=True))
+        for i, buffer in enumerate((self.frame_map, self.scores, self.match)):
+            request.set_output_tensor(i, ov.Tensor(buffer, shared_memory=True))
 
     def start(self) -> None:
         """See `engines.targets.EngineSlot.start`."""

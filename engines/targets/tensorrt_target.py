@@ -19,7 +19,7 @@ from engines.errors import EngineError
 from engines.geometry import Geometry, Pixels
 from engines.recipe import Recipe
 from engines.scores import SCORES
-from engines.targets import need_one_stream
+from engines.targets import MATCH, need_one_stream
 
 PLAN = "model.plan"
 
@@ -29,11 +29,11 @@ class TensorRtSlot:
 
     def __init__(self, engine: Any, streams: Sequence[torch.cuda.Stream], geometry: Geometry) -> None:
         side = geometry.input_side
-        shapes = ((geometry.tiles, side, side, 3), geometry.map_shape, (len(SCORES),))
-        types = (torch.uint8, torch.float32, torch.float32)
+        shapes = ((geometry.tiles, side, side, 3), geometry.map_shape, (len(SCORES),), (MATCH,))
+        types = (torch.uint8, torch.float32, torch.float32, torch.float32)
         self._host = [torch.zeros(shape, dtype=kind, pin_memory=True) for shape, kind in zip(shapes, types, strict=True)]
         self._device = [torch.zeros(shape, dtype=kind, device="cuda") for shape, kind in zip(shapes, types, strict=True)]
-        self.tiles, self.frame_map, self.scores = (one.numpy() for one in self._host)
+        self.tiles, self.frame_map, self.scores, self.match = (one.numpy() for one in self._host)
         self._context = engine.create_execution_context()
         for index, buffer in enumerate(self._device):
             self._context.set_tensor_address(engine.get_tensor_name(index), buffer.data_ptr())
@@ -92,7 +92,7 @@ class TensorRtSlot:
 class TensorRtEngine:
     """A deserialised plan, with the template and all other constants in it, on the device.
 
-    Its tensors are in the order of the graph: tiles, map, scores.
+    Its tensors are in the order of the graph: tiles, map, scores, match.
     """
 
     def __init__(self, engine: Any, geometry: Geometry) -> None:

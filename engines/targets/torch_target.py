@@ -21,7 +21,8 @@ class TorchSlot:
 
     def __init__(self, graph: InspectionGraph, device: torch.device, geometry: Geometry) -> None:
         buffers = HostSlot.of(geometry)
-        self.tiles, self.frame_map, self.scores = buffers.tiles, buffers.frame_map, buffers.scores
+        self.tiles, self.frame_map = buffers.tiles, buffers.frame_map
+        self.scores, self.match = buffers.scores, buffers.match
         self._graph, self._device = graph, device
 
     def start(self) -> None:
@@ -30,9 +31,9 @@ class TorchSlot:
     def finish(self) -> None:
         """See `engines.targets.EngineSlot.finish`."""
         with torch.inference_mode():
-            frame_map, scores = self._graph(torch.from_numpy(self.tiles).to(self._device))
-            torch.from_numpy(self.frame_map).copy_(frame_map)
-            torch.from_numpy(self.scores).copy_(scores)
+            computed = self._graph(torch.from_numpy(self.tiles).to(self._device))
+            for buffer, value in zip((self.frame_map, self.scores, self.match), computed, strict=True):
+                torch.from_numpy(buffer).copy_(value)
 
 
 class TorchEngine:

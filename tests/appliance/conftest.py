@@ -144,7 +144,7 @@ class MadeEngine:
     def new_slot(self) -> MadeSlot:
         """See `engines.targets.Engine.new_slot`."""
         buffers = HostSlot.of(self.geometry)
-        return MadeSlot(buffers.tiles, buffers.frame_map, buffers.scores, self)
+        return MadeSlot(buffers.tiles, buffers.frame_map, buffers.scores, buffers.match, self)
 
     def close(self) -> None:
         """See `engines.targets.Engine.close`."""
@@ -157,6 +157,7 @@ class MadeSlot:
     tiles: Pixels
     frame_map: Floats
     scores: Floats
+    match: Floats
     engine: MadeEngine
 
     def start(self) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from appliance.config import Line
 from appliance.doctor import Finding, examine
-from engines.recipe import TEMPLATE, Recipe
+from engines.model_config import TEMPLATE
+from engines.recipe import Recipe
 from engines.thresholds import FILE
 from tests.appliance.conftest import MadeEngine, MakeLine, emulated, on_air, plc_server
 

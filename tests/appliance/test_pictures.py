@@ -13,9 +13,11 @@ from appliance.running import Notice, RunningLine
 from engines.geometry import Geometry
 from engines.images import read_image
 from engines.recipe import Recipe
+from engines.templates import Templates
 from tests.appliance.conftest import Floats, MadeEngine, MakeLine, inspect_all, make_verdict, verdicts_of, wait_for
 
 GEOMETRY = Geometry(frame=(200, 100), region=(0, 0, 200, 100), input_side=64)
+NONE = Templates(())
 REJECT = make_verdict(7, verdict="reject", reason="defect", regions=(Region(20, 30, 40, 25, 1000.0, 0.9),))
 
 
@@ -38,7 +40,7 @@ def test_each_reject_of_a_line_gets_its_picture(tmp_path: Path, make_line: MakeL
     expected = [f"3-{verdict.epoch}-{verdict.seq:08d}-defect.png" for verdict in verdicts]
     assert sorted(file.name for file in folder.iterdir()) == expected
     height, width, _ = read_image(folder / expected[0]).shape
-    assert width == 2 * 512, "part and map side by side"
+    assert width == 3 * 512, "part, map and template side by side"
     assert height > 512, "with a line of text"
 
 
@@ -70,7 +72,7 @@ def test_a_folder_that_cannot_be_written_only_warns(
 def test_only_the_newest_pictures_are_kept(tmp_path: Path) -> None:
     writer = PictureWriter(tmp_path, 2, lambda text: pytest.fail(text))
     for seq in range(1, 5):
-        writer.offer(make_verdict(seq, verdict="reject", reason="late"), np.zeros((100, 200), np.uint8), None, GEOMETRY)
+        writer.offer(make_verdict(seq, verdict="reject", reason="late"), np.zeros((100, 200), np.uint8), None, GEOMETRY, NONE)
         wait_for(lambda seq=seq: (tmp_path / f"3-1-{seq:08d}-late.png").exists(), f"picture {seq}")  # type: ignore[misc]
     writer.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["3-1-00000003-late.png", "3-1-00000004-late.png"]
@@ -80,7 +82,7 @@ def test_pictures_beyond_the_queue_are_left_out_and_counted(tmp_path: Path) -> N
     writer = PictureWriter(tmp_path, 1_000, lambda text: pytest.fail(text))
     image, offered = np.zeros((1_000, 2_000, 3), np.uint8), 5 * WAITING
     for seq in range(1, offered + 1):
-        writer.offer(make_verdict(seq, verdict="reject", reason="late"), image, None, GEOMETRY)
+        writer.offer(make_verdict(seq, verdict="reject", reason="late"), image, None, GEOMETRY, NONE)
     writer.close()
     assert writer.left_out > 0
     assert len(list(tmp_path.iterdir())) == offered - writer.left_out

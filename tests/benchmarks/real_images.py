@@ -1,6 +1,6 @@
 """Quality on real product images: fit and calibrate on train/good, then a replay line over test/.
 
-    python -m tests.benchmarks.real_images mvtec_bottle [--steps N] [--recipe DIR]
+    python -m tests.benchmarks.real_images mvtec_bottle [--network thfr] [--steps N] [--recipe DIR]
 
 The folder of image sets lies beside the project (shared/data). Image AUROC is of the scores in the published verdicts;
 pixel AUROC is of the engine's maps, at the pictures' own resolution.
@@ -25,6 +25,7 @@ from appliance.running import RunningLine
 from calibrate.making import FitRequest, make_recipe
 from calibrate.scoring import calibrate_thresholds
 from engines.images import read_image
+from engines.model_config import PROFILES
 from engines.recipe import Recipe, load_recipe
 from engines.targets import load_reference, run_once
 from tests.conftest import SHARED_DATA
@@ -57,12 +58,12 @@ class Quality:
     fit_seconds: float
 
 
-def measure(images: Path, recipe_folder: Path, steps: int | None) -> Quality:
+def measure(images: Path, recipe_folder: Path, network: str, steps: int | None) -> Quality:
     """Fit (unless the recipe exists), calibrate, replay, and compare with the truth."""
     golden = images / "train" / "good"
     begun = time.monotonic()
     if not recipe_folder.exists():
-        make_recipe(FitRequest(golden, recipe_folder, steps=steps), print, lambda _: None)
+        make_recipe(FitRequest(golden, recipe_folder, network, steps=steps), print, lambda _: None)
     fit_seconds = time.monotonic() - begun
     recipe = load_recipe(recipe_folder)
     thresholds = calibrate_thresholds(recipe, golden, None, None, 0.01, 12, lambda _done, _total: None)
@@ -124,12 +125,13 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="+", help="folders of shared/data")
+    parser.add_argument("--network", default="tfa-net", choices=PROFILES)
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--recipe", type=Path, default=None, help="keep the recipe here, or take one that is there")
     arguments = parser.parse_args()
     for name in arguments.sets:
         with tempfile.TemporaryDirectory() as folder:
-            quality = measure(SHARED_DATA / name, arguments.recipe or Path(folder) / name, arguments.steps)
+            quality = measure(SHARED_DATA / name, arguments.recipe or Path(folder) / name, arguments.network, arguments.steps)
         pixel = "no masks" if quality.pixel_auroc is None else f"{quality.pixel_auroc:.4f}"
         print(
             f"{name}: image AUROC {quality.image_auroc:.4f} ({quality.score}), pixel AUROC {pixel}, good parts rejected "

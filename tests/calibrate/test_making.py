@@ -19,7 +19,8 @@ from calibrate.scoring import calibrate_thresholds
 from engines.backbone import Backbone, load_imagenet_weights
 from engines.errors import ConfigError
 from engines.images import read_image
-from engines.recipe import MANIFEST, TEMPLATE, WEIGHTS, Recipe, load_recipe
+from engines.model_config import TEMPLATE
+from engines.recipe import MANIFEST, WEIGHTS, Recipe, load_recipe
 from engines.targets import load_reference, run_once
 from engines.thresholds import load_thresholds
 
@@ -73,9 +74,9 @@ def test_the_manifest_tells_what_was_made(first: Recipe, ten: Path) -> None:
     assert manifest.geometry.frame == (512, 512)
     assert sum(sample.held_out for sample in manifest.golden) == 3
     assert np.isfinite(manifest.held_out_loss)
-    template = next(sample for sample in manifest.golden if sample.name == manifest.template)
+    template = next(sample for sample in manifest.golden if sample.name == manifest.templates[0])
     assert not template.held_out
-    np.testing.assert_array_equal(read_image(first.folder / TEMPLATE), read_image(ten / manifest.template))
+    np.testing.assert_array_equal(read_image(first.folder / TEMPLATE), read_image(ten / manifest.templates[0]))
 
 
 def test_an_existing_recipe_is_refused_without_replace(first: Recipe, ten: Path) -> None:
@@ -147,7 +148,7 @@ def test_another_seed_gives_other_weights(first: Recipe, ten: Path, tmp_path: Pa
 def test_a_region_in_tiles_works_from_fit_to_engine(ten: Path, tmp_path: Path) -> None:
     request = FitRequest(ten, tmp_path / "tiled", region=(60, 80, 360, 300), rows=2, columns=2, template="004.png", steps=3)
     made = make_recipe(request, lambda _: None, lambda _: None)
-    assert made.manifest.template == "004.png"
+    assert made.manifest.templates == ("004.png",)
     geometry = made.manifest.geometry
     assert (geometry.region, geometry.tiles, geometry.map_shape) == ((60, 80, 360, 300), 4, (480, 480))
     rejects = tmp_path / "rejects"

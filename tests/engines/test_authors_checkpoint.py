@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import msgspec
 import numpy as np
 import pytest
 import torch
@@ -16,11 +15,12 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from engines.assemble import fused_template
 from engines.authors_checkpoint import load_authors_checkpoint
 from engines.backbone import Backbone
 from engines.errors import RecipeError
+from engines.geometry import Geometry
 from engines.model_config import PROFILES, TFANetConfig
+from engines.templates import Templates
 from engines.tfa_net import TFANet
 
 State = dict[str, Tensor]
@@ -194,11 +194,10 @@ def test_features_reconstruction_loss_and_map_are_the_authors(
     with torch.inference_mode():
         features, template = reference.features(pictures[0], True), reference.features(pictures[1], False)
         restored = reference.reconstruct(features, template)
-        raw = msgspec.structs.replace(BASE, template_normalised=False)
-        our_features, our_template = network.fuse(backbone(pictures[:1])), fused_template(backbone, network, raw, pictures[1:])
+        our_features, our_template = network.fuse(backbone(pictures[:1])), network.fuse(backbone(pictures[1:], normalise=False))
         aggregated = network.aggregate(network.tokens(our_features), network.tokens(our_template))
         our_restored = network.unpatchify(network.refine(aggregated))
-        loss = network.loss(network.patchify(our_features), network.patchify(our_template), torch.tensor([0]))
+        loss = network.loss([network.patchify(our_features)], [network.patchify(our_template)], torch.tensor([0]))
         frame_map = network(our_features, our_template)[0]
     assert _error(our_features, features) < 1e-4
     assert _error(our_template, template) < 1e-4
@@ -243,5 +242,13 @@ def test_template_is_normalised_unless_the_authors_way_is_asked_for(normalised: 
     picture = torch.randint(256, (1, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(25))
     pixels = picture.permute(0, 3, 1, 2).double()
     fed = ((pixels - 127) / 128 if normalised else pixels / 255).float()
-    expected = network.fuse(backbone.levels(fed))
-    torch.testing.assert_close(fused_template(backbone, network, config, picture), expected, rtol=1e-4, atol=1e-5)
+    geometry = Geometry((64, 64), (0, 0, 64, 64), input_side=64)
+    with torch.no_grad():
+        bound = network.bind(backbone, geometry, Templates.pinned(picture[0].numpy()))
+        levels = backbone.levels(fed)
+        q, _, _ = network.aggregation[0].project(  # type: ignore[operator]
+            torch.cat([network.class_token, network.tokens(network.fuse(levels))], dim=1)
+        )
+    torch.testing.assert_close(bound.q, q, rtol=1e-4, atol=1e-5)
+    found = bound.search.keys * bound.search.lengths[:, None]  # type: ignore[operator, union-attr, index]
+    torch.testing.assert_close(found, levels[-1].flatten(1), rtol=1e-4, atol=1e-5)

@@ -14,7 +14,8 @@ import pytest
 
 from engines.assemble import load_graph
 from engines.errors import RecipeError
-from engines.recipe import MANIFEST, TEMPLATE, WEIGHTS, Recipe, load_recipe, write_file, written_aside
+from engines.model_config import TEMPLATE
+from engines.recipe import MANIFEST, WEIGHTS, Recipe, load_recipe, write_file, written_aside
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from engines.assemble import load_graph
 from engines.built import load_engine
 from engines.errors import EngineError
 from engines.images import read_image
-from engines.recipe import TEMPLATE, Recipe
+from engines.model_config import TEMPLATE
+from engines.recipe import Recipe
 from engines.targets import TARGETS, Engine, load_reference, run_once
 from tests.virtual_line.product import render
 

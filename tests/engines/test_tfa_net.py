@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from engines.model_config import PROFILES, TFANetConfig
 from engines.tfa_net import ConstantTemplate, TFANet
@@ -40,16 +41,20 @@ def _levels(count: int, config: TFANetConfig, seed: int) -> list[Tensor]:
 def test_constant_template_equals_the_plain_form(config: TFANetConfig, tiles: int) -> None:
     torch.manual_seed(5)
     network = TFANet(config).eval()
-    network.measure_channels(torch.randn(config.channels), torch.rand(config.channels) + 0.5)
-    levels, template = _levels(tiles, config, 1), network.fuse(_levels(tiles, config, 2))
+    network.measure_channels([(torch.randn(config.channels), torch.rand(config.channels) + 0.5)])
+    levels, template_levels = _levels(tiles, config, 1), _levels(tiles, config, 2)
+    template = network.fuse(template_levels)
     with torch.inference_mode():
-        constant = ConstantTemplate(network, template)(levels)
+        constant, match = ConstantTemplate(network, template_levels)(levels)
         fused = network.fuse(levels)
         plain = torch.cat([network(fused[i : i + 1], template[i : i + 1]) for i in range(tiles)])
     assert constant.shape == (tiles, config.input_side, config.input_side)
     assert float((constant - plain).abs().max() / plain.abs().max()) < 1e-5
+    torch.testing.assert_close(
+        match, torch.stack([torch.tensor(0.0), F.cosine_similarity(levels[2].flatten(), template_levels[2].flatten(), dim=0)])
+    )
     if tiles > 1:  # a tile compared with another tile's template is something else
-        other = ConstantTemplate(network, template.roll(1, 0))(levels).detach()
+        other = ConstantTemplate(network, [level.roll(1, 0) for level in template_levels])(levels)[0].detach()
         assert float((other - plain).abs().max() / plain.abs().max()) > 1e-3
 
 
@@ -77,7 +82,7 @@ def test_tokens_of_vectors_equals_the_convolution(network: TFANet) -> None:
 def test_fuse_upsamples_concatenates_and_normalises(network: TFANet) -> None:
     levels = _levels(2, TINY, 10)
     mean, std = torch.randn(TINY.channels), torch.rand(TINY.channels) + 0.5
-    network.measure_channels(mean, std)
+    network.measure_channels([(mean, std)])
     fused = network.fuse(levels)
     assert fused.shape == (2, 176, 16, 16)
     torch.testing.assert_close(fused[:, :24], (levels[0] - mean[:24, None, None]) / std[:24, None, None])
@@ -88,7 +93,7 @@ def test_fuse_upsamples_concatenates_and_normalises(network: TFANet) -> None:
 
 def test_channels_stay_as_they_are_when_the_profile_does_not_normalise_them() -> None:
     network = TFANet(TFANetConfig(input_side=64, depth=2, normalise_features=False))
-    network.measure_channels(torch.ones(176), torch.full((176,), 5.0))
+    network.measure_channels([(torch.ones(176), torch.full((176,), 5.0))])
     assert not network.channel_mean.any()
     assert bool((network.channel_std == 1).all())
 
@@ -97,7 +102,7 @@ def test_loss_equals_a_float64_loop(network: TFANet) -> None:
     vectors, templates = network.patchify(_features(3, TINY, 11)), network.patchify(_features(2, TINY, 12))
     which = torch.tensor([1, 0, 1])
     with torch.inference_mode():
-        loss = float(network.loss(vectors, templates, which))
+        loss = float(network.loss([vectors], [templates], which))
         rows = network.aggregate(network.tokens_of_vectors(vectors), network.tokens_of_vectors(templates)[which])
         restored = network.refine(rows)
     directions, distances = [], []
@@ -109,8 +114,8 @@ def test_loss_equals_a_float64_loop(network: TFANet) -> None:
     assert loss == pytest.approx(5 * sum(directions) / len(directions) + sum(distances) / len(distances), rel=1e-5)
 
 
-def _parameters_of_loss(network: TFANet) -> tuple[Tensor, Tensor, Tensor]:
-    return network.patchify(_features(2, TINY, 13)), network.patchify(_features(1, TINY, 14)), torch.tensor([0, 0])
+def _parameters_of_loss(network: TFANet) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    return [network.patchify(_features(2, TINY, 13))], [network.patchify(_features(1, TINY, 14))], torch.tensor([0, 0])
 
 
 def test_masking_is_on_in_training_only(network: TFANet) -> None:

@@ -74,8 +74,9 @@ def test_shapes_are_the_papers(backbone: Backbone, network: TFANet, pictures: Te
 def test_constant_template_equals_the_plain_form(backbone: Backbone, network: TFANet, pictures: Tensor, fused: Tensor) -> None:
     with torch.inference_mode():
         plain = network(fused[:1], fused[1:])
-        constant = ConstantTemplate(network, fused[1:])(backbone(pictures[:1]))
+        constant, match = ConstantTemplate(network, backbone(pictures[1:]))(backbone(pictures[:1]))
     assert plain.shape == (1, 256, 256)
+    assert match.shape == (2,)
     assert float((constant - plain).abs().max() / plain.abs().max()) < 1e-5
 
 
@@ -97,7 +98,9 @@ def test_a_constant_template_saves_a_fifth_of_a_frames_operations(
         maps: Tensor = network(image, network.fuse(backbone(pictures[1:])))
         return maps
 
-    graph = InspectionGraph(backbone, ConstantTemplate(network, fused[1:]), Geometry((256, 256), (0, 0, 256, 256)))
+    with torch.inference_mode():
+        template = backbone(pictures[1:])
+    graph = InspectionGraph(backbone, ConstantTemplate(network, template), Geometry((256, 256), (0, 0, 256, 256)))
     total, attention = _multiply_accumulates(lambda: graph(pictures[:1]))
     assert total == pytest.approx(75.1, abs=0.2)
     assert total - attention <= 71

@@ -11,8 +11,10 @@ import torch
 from engines.assemble import build_graph, load_graph
 from engines.geometry import Geometry, Pixels
 from engines.images import read_image
-from engines.recipe import TEMPLATE, Recipe
+from engines.model_config import TEMPLATE
+from engines.recipe import Recipe
 from engines.regions import find_regions
+from engines.templates import read_templates
 from engines.tfa_net import TFANet
 
 FRAME = (512, 512)
@@ -28,7 +30,7 @@ def _maps(recipe: Recipe, geometry: Geometry, images: list[Pixels]) -> list[npt.
     """Stitched maps of the recipe's network, with its template cut by another grid."""
     backbone, network = load_graph(recipe).backbone, load_graph(recipe).network.network
     assert isinstance(network, TFANet)
-    graph = build_graph(backbone, network, geometry, read_image(recipe.folder / TEMPLATE))
+    graph = build_graph(backbone, network, geometry, read_templates(recipe))
     with torch.inference_mode():
         return [graph(torch.from_numpy(geometry.cut_new(image)))[0].numpy() for image in images]
 

@@ -29,7 +29,8 @@ from engines.exporting import export_graph
 from engines.geometry import Geometry
 from engines.half import to_half
 from engines.model_config import PROFILES
-from engines.networks import kind_of
+from engines.networks import new_network
+from tests.engines.made_templates import made_templates
 
 WHEEL = Path(sys.prefix) / "trt-wheel"
 TENSORRT = "11.1.0"
@@ -100,8 +101,8 @@ def half_graph(network: str, profile: str) -> ExportedProgram:
     config = PROFILES[network][profile]
     side = config.input_side
     geometry = Geometry((side, side), (0, 0, side, side), input_side=side)
-    template = torch.randint(0, 256, (side, side, 3), dtype=torch.uint8).numpy()
-    graph = build_graph(Backbone(config.backbone), kind_of(config).build(config), geometry, template)
+    backbone, made = Backbone(config.backbone), new_network(config).eval()
+    graph = build_graph(backbone, made, geometry, made_templates(backbone, made, geometry, count=3))
     return export_graph(to_half(graph))
 
 

@@ -36,9 +36,9 @@ def render(seed: int, defect: str | None = None) -> Part:
     """One part; the same seed gives the same picture, with the defect or without it."""
     drawn = _draw(seed, defect)
     clean = _draw(seed, None) if defect else drawn
-    pose = _pose(np.random.default_rng((seed, 2)))
-    mask = _posed(np.abs(drawn - clean).max(axis=2), pose) > 8
-    return Part(_photograph(_posed(drawn, pose), np.random.default_rng((seed, 3))), defect, mask)
+    pose = random_pose(np.random.default_rng((seed, 2)))
+    mask = posed(np.abs(drawn - clean).max(axis=2), pose) > 8
+    return Part(photograph(posed(drawn, pose), np.random.default_rng((seed, 3))), defect, mask)
 
 
 def save_parts(folder: Path, seeds: range, defects: list[str | None]) -> None:
@@ -156,7 +156,7 @@ def _crack(canvas: Image, flaw: np.random.Generator) -> None:
         x, y = end
 
 
-def _pose(rng: np.random.Generator) -> Floats:
+def random_pose(rng: np.random.Generator) -> Floats:
     """Affine map from the drawing to the picture: half size, up to 3 pixels of shift and 1 degree of rotation."""
     scale = SIDE / DRAWN
     matrix = cv2.getRotationMatrix2D((DRAWN / 2, DRAWN / 2), float(rng.uniform(-1, 1)), scale)
@@ -164,14 +164,14 @@ def _pose(rng: np.random.Generator) -> Floats:
     return matrix.astype(np.float32)
 
 
-def _posed(drawn: Floats, pose: Floats) -> Floats:
+def posed(drawn: Floats, pose: Floats) -> Floats:
     smooth = cv2.GaussianBlur(drawn, (0, 0), 0.9)  # what reducing to half the size must not alias
     return np.asarray(
         cv2.warpAffine(smooth, pose, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), np.float32
     )
 
 
-def _photograph(scene: Floats, rng: np.random.Generator) -> Image:
+def photograph(scene: Floats, rng: np.random.Generator) -> Image:
     """Uneven light from one side, vignetting, and a sensor's shot and read noise."""
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / SIDE - 0.5
     angle, strength = rng.uniform(-0.4, 0.4), rng.uniform(0.16, 0.24)

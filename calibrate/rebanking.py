@@ -1,0 +1,55 @@
+"""Another bank for a fitted recipe: other golden samples are kept as templates, the weights stay."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import torch
+
+from calibrate.bank import POOLS
+from calibrate.features import FeatureSource
+from calibrate.golden import Golden
+from engines.assemble import load_network
+from engines.errors import ConfigError
+from engines.golden_samples import read_samples
+from engines.model_config import BANK, BankRatio, THFRConfig
+from engines.recipe import WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
+from engines.templates import write_templates
+from engines.thresholds import FILE, IGNORE_MASK
+
+
+def remake_bank(recipe: Recipe, golden: Path, ratio: BankRatio) -> Recipe:
+    """Write the recipe anew with a bank of ``ratio`` per cent of its fitted golden samples.
+
+    Thresholds stay for their history but hold no longer, and engines are gone: both are of the bank before.
+    """
+    manifest = recipe.manifest
+    if not isinstance(manifest.model, THFRConfig):
+        raise ConfigError(
+            f"{recipe.folder}: its network has one template and no bank; fit one with: calibrate fit --network thfr"
+        )
+    model = msgspec.structs.replace(manifest.model, bank_ratio=ratio)
+    backbone, network = load_network(recipe)
+    network.config = model
+    by_share = {share: iter(read_samples(golden, manifest, held_out=share)) for share in (False, True)}
+    samples = Golden(manifest.golden, tuple(next(by_share[sample.held_out]) for sample in manifest.golden))
+    fitted, held_out = (
+        FeatureSource(backbone, [samples.images[i] for i in indices], manifest.geometry, torch.device("cpu"))
+        for indices in (samples.fitted, samples.held_out)
+    )
+    kept, templates = POOLS[BANK](network, fitted, held_out, samples, 0).keep()
+    names = tuple(manifest.golden[i].name for i in kept)
+
+    def renewed(files: dict[str, str]) -> Manifest:
+        return msgspec.structs.replace(manifest, model=model, templates=names, files=files)
+
+    with written_aside(recipe.folder) as folder:
+        shutil.copy2(recipe.folder / WEIGHTS, folder)
+        write_templates(folder, BANK, templates)
+        seal(folder, renewed)
+        for unsealed in (FILE, IGNORE_MASK):
+            if (recipe.folder / unsealed).exists():
+                shutil.copy2(recipe.folder / unsealed, folder)
+    return load_recipe(recipe.folder)
