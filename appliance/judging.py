@@ -42,7 +42,7 @@ def judge(job: Job[LoadedRecipe], line: str, epoch: int, seq: int, simulated: bo
         score=decision.score,
         threshold=loaded.decider.score_threshold,
         regions=decision.regions,
-        template=None if job.slot is None or job.reason else _template(loaded.recipe.manifest.templates, job.slot.match),
+        template=None if job.slot is None or job.reason else matched(loaded.recipe.manifest.templates, job.slot.match),
         captured=utc_of(frame.captured_ns),
         decided=utc_of(decided),
         deadline=utc_of(job.deadline_ns),
@@ -55,7 +55,7 @@ def judge(job: Job[LoadedRecipe], line: str, epoch: int, seq: int, simulated: bo
     )
 
 
-def _template(names: tuple[str, ...], match: npt.NDArray[np.float32]) -> TemplateMatch | None:
+def matched(names: tuple[str, ...], match: npt.NDArray[np.float32]) -> TemplateMatch | None:
     """What the engine says of the template (2,): index and similarity; None when that cannot be."""
     index, similarity = float(match[0]), float(match[1])
     if not (index in range(len(names)) and math.isfinite(similarity)):

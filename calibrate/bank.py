@@ -1,7 +1,7 @@
 """Which golden samples a recipe keeps as templates, and which one each sample is restored with while fitting.
 
 A network has either one pinned template or a bank of them: all fitted samples while it is fitted, of which the recipe keeps a
-share that covers them best (greedy k-centre coreset; H. Guo et al., ICCV 2023, sections 3.2 and 3.3).
+share that covers them best (greedy k-centre coreset; H. Guo et al., ICCV 2023).
 """
 
 from __future__ import annotations

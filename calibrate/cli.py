@@ -51,7 +51,9 @@ def fit(
     bank_ratio: Annotated[
         str | None, typer.Option(help="thfr: per cent of the fitted golden samples to keep as templates: 10, 25, 50 or 100.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=10, help="Fitting steps; default: 600 for small, 20000 for base.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=10, help="Fitting steps; default: 600 for small; 20000 (tfa-net) or 5000 (thfr) for base.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights on the same machine.")] = 0,
     skip_damaged: Annotated[
         bool,

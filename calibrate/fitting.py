@@ -47,7 +47,7 @@ DEFAULTS: Mapping[str, Mapping[str, FitSettings]] = {
     },
     "thfr": {
         "small": FitSettings(steps=600, learning_rate=2e-3, batch=8, seed=0, weight_decay=0.0, betas=(0.9, 0.999)),
-        # The paper's, section 4.1: Adam, 200 epochs of its largest sets' 391 samples.
+        # The paper's: Adam, 200 epochs in batches of 16; MVTec AD's largest set has 391 samples.
         "base": FitSettings(5_000, 5e-3, 16, 0, weight_decay=0.0, betas=(0.9, 0.999), one_cycle=False),
     },
 }

@@ -20,6 +20,7 @@ import numpy as np
 from engines.built import RECORD, load_engine, read_record
 from engines.recipe import load_recipe
 from engines.targets import EngineSlot
+from engines.templates import read_templates
 
 WARM, FRAMES, IN_FLIGHT = 10, 100, 4
 GEMM_SIDE, GEMM_ROUNDS = 2_048, 12
@@ -43,6 +44,7 @@ class BenchRow(msgspec.Struct, frozen=True):
     frames_per_second: float
     ceiling_share: float  # of the fastest matrix product's multiply-accumulates a second
     rss_mb: float
+    bank_mb: float  # of templates' features, at 2 bytes a number; 0 for one pinned template
 
 
 def bench(recipe_folder: Path, frames: int, tell: Callable[[str], None]) -> list[BenchRow]:
@@ -54,6 +56,7 @@ def bench(recipe_folder: Path, frames: int, tell: Callable[[str], None]) -> list
         if record.parity is not None and record.parity.passed:
             engines.append((record.target, record.precision))
     work = in_process(_multiply_accumulates, recipe_folder)
+    bank = sum(value.nbytes for value in read_templates(recipe).features.values()) / 1e6
     rows = []
     for target, precision in engines:
         ceiling = in_process(_ceiling, CEILING_TYPE[precision])
@@ -76,6 +79,7 @@ def bench(recipe_folder: Path, frames: int, tell: Callable[[str], None]) -> list
                     round(rate, 2),
                     round(work * rate / ceiling, 4),
                     round(rss, 1),
+                    round(bank, 2),
                 )
             )
     return rows

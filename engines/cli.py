@@ -178,6 +178,8 @@ def bench(
             f"{row.rss_mb:.0f} MB",
         )
     console.print(table)
+    if rows[0].bank_mb:
+        console.print(f"the bank of templates: {rows[0].bank_mb:.1f} MB at 2 bytes a number")
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
     if plot is not None:

@@ -1,6 +1,6 @@
 """Which of a recipe's templates a frame is most similar to: a nearest-neighbour search over whole frames.
 
-Source: H. Guo et al., "Template-guided Hierarchical Feature Restoration for Anomaly Detection", ICCV 2023, section 3.3.  It is
+Source: H. Guo et al., "Template-guided Hierarchical Feature Restoration for Anomaly Detection", ICCV 2023.  It is
 part of the graph: static shapes, the keys are constants, and the index does not leave the device.
 """
 

@@ -1,7 +1,7 @@
 """The parts of THFR: residual blocks and decoder stages, the two bottlenecks, relation and compensation.
 
-Source: H. Guo, L. Ren, J. Fu et al., "Template-guided Hierarchical Feature Restoration for Anomaly Detection", ICCV 2023,
-section 3; the residual blocks are those of a WideResNet.
+Source: H. Guo, L. Ren, J. Fu et al., "Template-guided Hierarchical Feature Restoration for Anomaly Detection", ICCV 2023;
+the residual blocks are those of a WideResNet.
 """
 
 from __future__ import annotations

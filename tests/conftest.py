@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -67,12 +68,23 @@ def parts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def recipe(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Recipe:
     """A recipe of the rendered product, fitted for a few steps only, with thresholds. Read-only: copy it to change it."""
+    return _fitted(golden_folder, tmp_path_factory.mktemp("recipes") / "assembly", steps=24)
+
+
+@pytest.fixture(scope="session")
+def banked(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Recipe:
+    """The same for the network thfr: a bank of 3 templates, and an openvino float32 engine. Read-only: copy it to change it."""
+    folder = tmp_path_factory.mktemp("banked")
+    made = _fitted(golden_folder, folder / "fitted", network="thfr", bank_ratio=25, steps=12)
+    return _with_engine(made, folder / "built", golden_folder, "openvino", "float32")
+
+
+def _fitted(golden: Path, folder: Path, **request: Any) -> Recipe:
     from calibrate.making import FitRequest, make_recipe
     from calibrate.scoring import calibrate_thresholds
 
-    folder = tmp_path_factory.mktemp("recipes") / "assembly"
-    made = make_recipe(FitRequest(golden_folder, folder, steps=24), lambda _: None, lambda _: None)
-    calibrate_thresholds(made, golden_folder, None, None, 0.01, 12, lambda _done, _total: None)
+    made = make_recipe(FitRequest(golden, folder, **request), lambda _: None, lambda _: None)
+    calibrate_thresholds(made, golden, None, None, 0.01, 12, lambda _done, _total: None)
     return load_recipe(folder)
 
 

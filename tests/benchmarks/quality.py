@@ -19,7 +19,7 @@ def auroc(truth: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]) -> flo
 def aupro(maps: Maps, truths: Truths, limit: float = 0.3) -> float:
     """Area under the per-region overlap over the false-positive rate up to ``limit``, as a share of ``limit``.
 
-    Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021, section 4.2: at each threshold the overlap is the mean,
+    Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021: at each threshold the overlap is the mean,
     over all connected regions of the truth, of the share that is found; (N, H, W) each.
     """
     share = np.zeros(maps.shape, np.float64)  # of a region that a pixel is

@@ -222,12 +222,24 @@ def test_a_failed_half_precision_build_names_the_layer(
     assert told[-1].startswith("the answer is lost at layer backbone.levels."), "with such a limit at the first layer of all"
 
 
+def test_a_network_with_a_bank_passes_the_gate_in_bfloat16(banked: Recipe, tmp_path: Path, golden_folder: Path) -> None:
+    shutil.copytree(banked.folder, tmp_path / "own")
+    record = build_engine(load_recipe(tmp_path / "own"), "openvino", "bfloat16", golden_folder, None, lambda _: None, _quiet)
+    assert record.parity is not None
+    assert record.parity.passed, record.parity
+    assert record.parity.map_error > 0
+
+
 def test_a_target_of_one_frame_at_a_time_refuses_streams(recipe: Recipe) -> None:
     with pytest.raises(EngineError, match=r"computes one frame at a time: take engine\.streams out"):
         load_engine(recipe, "torch", "float32", streams=2)
 
 
-def test_the_half_precision_graph_passes_the_gate_on_the_cpu(recipe: Recipe, golden_folder: Path) -> None:
+@pytest.mark.parametrize("network", ["recipe", "banked"])
+def test_the_half_precision_graph_passes_the_gate_on_the_cpu(
+    request: pytest.FixtureRequest, network: str, golden_folder: Path
+) -> None:
+    recipe: Recipe = request.getfixturevalue(network)
     thresholds = load_thresholds(recipe)
     assert thresholds is not None
     images = proof_images(recipe, golden_folder, None)[:8]
@@ -237,10 +249,16 @@ def test_the_half_precision_graph_passes_the_gate_on_the_cpu(recipe: Recipe, gol
     assert parity.limits == LIMITS["float16"]
 
 
+@pytest.mark.parametrize("network", ["built", "banked"])
 def test_a_line_runs_without_torch_on_a_built_engine(
-    built: Recipe, parts_folder: Path, tmp_path: Path, free_ports: Callable[[int], list[int]]
+    request: pytest.FixtureRequest,
+    network: str,
+    parts_folder: Path,
+    tmp_path: Path,
+    free_ports: Callable[[int], list[int]],
 ) -> None:
     """The small memory of a line depends on it."""
+    built: Recipe = request.getfixturevalue(network)
     ports = free_ports(2)
     (tmp_path / "3.toml").write_text(
         f'recipe = "{built.folder}"\n[camera]\nkind = "replay"\nsource = "{parts_folder}"\nrate = 0\n'
