@@ -20,6 +20,7 @@ COLUMNS, ROWS, CELL, LEFT, TOP = 4, 3, 216, 80, 188
 CELLS = COLUMNS * ROWS
 ORDERS = 6
 EMPTY = -1
+REACH = 110  # of a turned piece from its centre, pixels
 
 
 def render_kit(seed: int, defect: str | None = None) -> Part:
@@ -119,12 +120,14 @@ def _place(
         angle = flaw.uniform(0, 2 * np.pi)
         bite = (int(CELL / 2 + 62 * np.cos(angle)), int(CELL / 2 + 62 * np.sin(angle)))
         cv2.circle(cover, bite, 34, 0, -1)
+    left, top = int(centre[0]) - REACH, int(centre[1]) - REACH
     matrix = cv2.getRotationMatrix2D((CELL / 2, CELL / 2), np.degrees(turn), 1.0)
-    matrix[:, 2] += np.array(centre) - CELL / 2
-    size = (DRAWN, DRAWN)
+    matrix[:, 2] += np.array(centre) - CELL / 2 - (left, top)
+    size = (2 * REACH, 2 * REACH)
     laid = cv2.warpAffine(sheet, matrix, size, flags=cv2.INTER_LINEAR)
     alpha = cv2.warpAffine(cover, matrix, size, flags=cv2.INTER_LINEAR).astype(np.float32)[..., None] / 255
-    canvas[:] = (canvas * (1 - alpha) + laid * alpha).astype(np.uint8)
+    part = canvas[top : top + size[1], left : left + size[0]]
+    part[:] = (part * (1 - alpha) + laid * alpha).astype(np.uint8)
 
 
 def _ring(sheet: Image, sides: int, outer: int, inner: int, colour: tuple[int, int, int]) -> None:
