@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench lint trt-wheel clean
+.PHONY: demo test bench lint install trt-wheel clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tests.virtual_line.demo
@@ -21,6 +21,14 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Units and host settings; the program itself is installed with pip into /opt/inspect.
+install:
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system systemd/*.service systemd/*.target
+	install -D -m 644 systemd/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/inspect.conf
+	install -D -m 644 systemd/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/inspect.conf
+	install -D -m 644 systemd/sysctl.conf $(DESTDIR)/usr/lib/sysctl.d/60-inspect.conf
+	install -D -m 644 systemd/camera.network $(DESTDIR)/etc/systemd/network/60-inspect-camera.network
 
 # The Python part of torch-tensorrt without its CUDA libraries, for the test that asks which operations it can convert.
 trt-wheel: $(VENV)/installed

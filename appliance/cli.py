@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from appliance.service import ServiceManager, Stop, Watched
 from appliance.stop_signal import StopSignal
 from engines.console import new_app, run_app
 
@@ -41,10 +42,13 @@ def run(
     from appliance.running import RunningLine
 
     loaded = load_line(line, config_dir)
-    with StopSignal() as stop:
+    manager = ServiceManager()
+    with StopSignal() as signalled:
         running = RunningLine(loaded, parts)
+        stop = Watched(signalled, manager, lambda: running.moving)
         try:
             running.start()
+            manager.ready(f"recipe {running.recipe_name} on {running.engine_target}")
             if as_json or not sys.stdout.isatty():
                 _log_events(running, stop)
             else:
@@ -130,10 +134,12 @@ def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -
     loaded = load_line(line, config_dir)
     port = make_plc(need_plc(loaded))
     log = EventLog(console, as_json or not sys.stdout.isatty())
-    with StopSignal() as stop:
+    manager = ServiceManager()
+    with StopSignal() as signalled:
         subscriber = Subscriber(loaded, "plc", catch_up=True)
         try:
-            Bridge(subscriber, port, log.say).run(stop)
+            manager.ready(f"bridge of line {line}")
+            Bridge(subscriber, port, log.say).run(Watched(signalled, manager, lambda: True))
         finally:
             subscriber.close()
 
@@ -179,7 +185,7 @@ def keys(
         console.print(f"made {file} and {file}_secret", soft_wrap=True)
 
 
-def _log_events(running: RunningLine, stop: StopSignal) -> None:
+def _log_events(running: RunningLine, stop: Stop) -> None:
     from appliance.console_log import EventLog
     from appliance.messages import Verdict
 
@@ -199,7 +205,7 @@ def _log_events(running: RunningLine, stop: StopSignal) -> None:
     log.say("info", "the line has stopped", {"passed": passed, "rejected": rejected})
 
 
-def _show_live(name: str, running: RunningLine, stop: StopSignal) -> None:
+def _show_live(name: str, running: RunningLine, stop: Stop) -> None:
     from rich.live import Live
 
     from appliance.live_view import LiveView

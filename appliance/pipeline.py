@@ -22,6 +22,8 @@ from engines.errors import ImageError
 from engines.geometry import Geometry, Pixels
 from engines.targets import Engine, EngineSlot
 
+STALLED_S = 10.0  # longer than any stage takes for one step
+
 
 class Station:
     """An engine with its slots, and the frames that it was given."""
@@ -68,6 +70,7 @@ class Pipeline(Generic[S]):
         self._order: deque[Job[S]] = deque()  # in the order of triggers; the decision loop takes from the left
         self._handover = threading.Lock()  # who frees a slot, worker or decision loop; and which station a frame is for
         self.wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._waiting_since_s: float | None = None  # for the engine, with one frame
         self._worker = threading.Thread(target=self._run, name="engine", daemon=True)
         self._worker.start()
 
@@ -133,6 +136,12 @@ class Pipeline(Generic[S]):
         """Whether nothing is in flight."""
         return not self._order
 
+    @property
+    def moving(self) -> bool:
+        """Whether the worker is alive, and the engine has not kept it waiting for too long."""
+        since = self._waiting_since_s
+        return self._worker.is_alive() and (since is None or time.monotonic() - since < STALLED_S)
+
     def close(self) -> None:
         """Stop the worker after the work it has begun; jobs in flight are lost, so take the results first."""
         self._work.put(None)
@@ -186,6 +195,7 @@ class Pipeline(Generic[S]):
             slot = job.slot
             assert slot is not None, "only jobs with a slot are queued"
             begun = time.perf_counter_ns()
+            self._waiting_since_s = time.monotonic()
             job.stages["queue"] = (begun - job.queued_ns) / 1e6
             reason: Reason = ""
             detail = ""
@@ -193,6 +203,7 @@ class Pipeline(Generic[S]):
                 slot.finish()
             except Exception as error:  # noqa: BLE001 - whatever an engine raises: this part is a reject, the line goes on
                 reason, detail = "engine-fault", f"{type(error).__name__}: {error}"
+            self._waiting_since_s = None
             with self._handover:
                 if not job.abandoned:
                     job.stages["engine"] = (time.perf_counter_ns() - begun) / 1e6

@@ -26,7 +26,7 @@ from appliance.judging import judge
 from appliance.loaded import LoadedRecipe
 from appliance.messages import Alarm, Verdict
 from appliance.pictures import PictureWriter
-from appliance.pipeline import Job, Pipeline
+from appliance.pipeline import STALLED_S, Job, Pipeline
 from appliance.publisher import Publisher
 
 GRAB_TIMEOUT_S = 0.1  # how often a quiet camera lets the capture thread look whether it should stop
@@ -89,6 +89,8 @@ class RunningLine:
         self._capture = threading.Thread(target=self._capture_loop, name="capture", daemon=True)
         self._decide = threading.Thread(target=self._decision_loop, name="decision", daemon=True)
         self._failure: BaseException | None = None
+        # When each loop began its present step, seconds of the monotonic clock.
+        self._captured_s = self._decided_s = time.monotonic()
 
     @property
     def recipe_name(self) -> str:
@@ -114,6 +116,14 @@ class RunningLine:
     def running(self) -> bool:
         """Whether verdicts are still to come."""
         return self._decide.is_alive()
+
+    @property
+    def moving(self) -> bool:
+        """Whether every stage is alive and moves; a line that stops in order counts as moving until its end."""
+        now = time.monotonic()
+        # A step of capture may wait for a free slot until its part's deadline.
+        captures = self._captured_all.is_set() or now - self._captured_s < STALLED_S + self._deadline_ns / 1e9
+        return captures and now - self._decided_s < STALLED_S and self._failure is None and self._pipeline.moving
 
     def start(self) -> None:
         """Begin to inspect."""
@@ -150,6 +160,7 @@ class RunningLine:
     def _capture_loop(self) -> None:
         try:
             while not self._stop.is_set():
+                self._captured_s = time.monotonic()
                 try:
                     frames = self._camera.grab(GRAB_TIMEOUT_S)
                 except EndOfFrames:
@@ -185,6 +196,7 @@ class RunningLine:
         self._notify("error", why)
         pause = REOPEN_FIRST_S
         while not self._stop.wait(pause):
+            self._captured_s = time.monotonic()
             pause = min(pause * 2, REOPEN_LONGEST_S)
             self._camera.close()
             try:
@@ -205,6 +217,7 @@ class RunningLine:
         poller.register(self._change_over.socket, zmq.POLLIN)
         try:
             while True:
+                self._decided_s = time.monotonic()
                 # Asked first: whatever was said before the end of capture is then still told below.
                 captured_all = self._captured_all.is_set()
                 self._publisher.change_state(self._state())

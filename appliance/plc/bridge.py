@@ -10,23 +10,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
 
 from appliance.messages import DEAD_AFTER_PERIODS, HEARTBEAT_PERIOD_S, Heartbeat, ReasonCode, Verdict
 from appliance.plc import Plc, PlcError, PlcStatus, PlcVerdict
+from appliance.service import Stop
 from appliance.subscriber import Liveness, Message, Subscriber
 
 OLDEST_S = 5.0  # a verdict older than this is no use to the PLC: its part is gone
 STATUS_PERIOD_S = HEARTBEAT_PERIOD_S / 2
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 5.0
 VALID_STATES = ("running", "not-calibrated", "stopping")
-
-
-class Stop(Protocol):
-    """Tells whether to end."""
-
-    def is_set(self) -> bool:
-        """Whether it is time."""
 
 
 class Bridge:
