@@ -119,6 +119,12 @@ class PicturesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     keep: Annotated[int, Meta(ge=1, le=1_000_000, description="newest pictures kept")] = 1_000
 
 
+class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The record of every verdict."""
+
+    file: Annotated[str, Meta(min_length=1, description="SQLite file; on a disk of this box")]
+
+
 class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One line: a camera, a recipe, a stream of verdicts."""
 
@@ -128,6 +134,7 @@ class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     publish: PublishConfig = PublishConfig()
     plc: ModbusConfig | None = None
     pictures: PicturesConfig | None = None
+    journal: JournalConfig | None = None
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -146,6 +153,15 @@ def load_line(name: str, config_dir: Path | None) -> Line:
     """Find and read a line's file. Raises ConfigError with file and key path."""
     file = line_file(name, config_dir)
     return Line(name, file, decode_toml(file, LineConfig))
+
+
+def need_journal(line: Line) -> Path:
+    """The line's journal. Raises ConfigError when its file names none."""
+    if line.config.journal is None:
+        raise ConfigError(
+            f'{line.file}: journal: none is kept; add [journal] with file = "/var/lib/inspect/journal-{line.name}.db"'
+        )
+    return line.path(line.config.journal.file)
 
 
 def need_plc(line: Line) -> ModbusConfig:

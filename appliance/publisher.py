@@ -65,8 +65,8 @@ class Publisher:
             self.close()
             raise
 
-    def publish_verdict(self, verdict: Verdict) -> None:
-        """Send a verdict, and keep it for the snapshot socket; its `seq` must be the next one."""
+    def publish_verdict(self, verdict: Verdict) -> bytes:
+        """Send a verdict, and keep it for the snapshot socket; its `seq` must be the next one. Returns what was sent."""
         assert verdict.seq == self.seq + 1, "verdicts are numbered without a gap"
         content = self._encoder.encode(verdict)
         self.seq = verdict.seq
@@ -77,6 +77,7 @@ class Publisher:
         else:
             self._pub.send_multipart((self._topics["reject"], content), zmq.NOBLOCK)
             self.rejected[verdict.reason] = self.rejected.get(verdict.reason, 0) + 1
+        return content
 
     def publish_alarm(self, alarm: Alarm) -> None:
         """Send an alarm."""

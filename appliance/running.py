@@ -22,6 +22,7 @@ from appliance.capture import Camera, CameraError, EndOfFrames, Frame, make_came
 from appliance.change_over import ChangeOver
 from appliance.clock import utc_now
 from appliance.config import Line
+from appliance.journal import Journal
 from appliance.judging import judge
 from appliance.loaded import LoadedRecipe
 from appliance.messages import Alarm, Verdict
@@ -61,12 +62,16 @@ class RunningLine:
         self._stop = threading.Event()
         self._captured_all = threading.Event()
         self._camera: Camera = make_camera(line, loaded.geometry.frame)
+        self._journal: Journal | None = None
         with ExitStack() as opened:
             opened.callback(loaded.close)
             self._camera.open()
             opened.callback(self._camera.close)
             self._publisher = Publisher(line, self._camera.simulated)
             opened.callback(self._publisher.close)
+            if journal := line.config.journal:
+                self._journal = Journal(line.path(journal.file), lambda text: self._notify("error", text))
+                opened.callback(self._journal.close)
             self._pipeline = Pipeline(loaded)
             opened.callback(self._pipeline.close)
             self._change_over = ChangeOver(line, self._publisher.context, self._pipeline, self._notify)
@@ -150,8 +155,9 @@ class RunningLine:
         self._pipeline.station.close()
         self._camera.close()
         self._publisher.close()
-        if self._pictures:
-            self._pictures.close()
+        for writer in (self._pictures, self._journal):
+            if writer:
+                writer.close()
         if self._failure is not None:
             raise self._failure
 
@@ -231,8 +237,9 @@ class RunningLine:
                 ready = dict(poller.poll(self._poll_ms(self._publisher.beat())))
                 if self._pipeline.wakeup in ready:
                     os.eventfd_read(self._pipeline.wakeup)
-            if self._pictures:
-                self._pictures.close()  # now, so that what it has to tell is still heard
+            for writer in (self._pictures, self._journal):
+                if writer:
+                    writer.close()  # now, so that what it has to tell is still heard
             self._raise_alarms()
             self._publisher.change_state("stopped")
         except BaseException as error:  # noqa: BLE001 - kept for `close`, which raises it in the caller's thread
@@ -258,7 +265,9 @@ class RunningLine:
         """Judge a job, publish, and give its buffers back."""
         publisher = self._publisher
         verdict = judge(job, self._line.name, publisher.epoch, publisher.seq + 1, self._camera.simulated)
-        publisher.publish_verdict(verdict)
+        content = publisher.publish_verdict(verdict)
+        if self._journal:
+            self._journal.offer(content)
         self.events.append(verdict)
         if self._pictures and verdict.verdict == "reject" and job.frame.image is not None:
             # After a fault of the engine the slot holds an earlier part's map, or NaN.

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -26,7 +28,6 @@ import numpy as np
 from calibrate.making import FitRequest, make_recipe
 from calibrate.rebanking import remake_bank
 from calibrate.scoring import calibrate_thresholds
-from engines.benching import in_process, measure
 from engines.building import build_engine, need_thresholds
 from engines.built import load_engine
 from engines.images import list_images, read_image
@@ -120,7 +121,6 @@ def examine(data: Path, recipe: Recipe, score: str) -> Row:
         return auroc(defect[part], values[part]) if chosen.any() else None
 
     every, truth_maps = np.stack(maps), np.stack(truths)
-    _, _, _, memory = in_process(measure, recipe.folder, TARGET, PRECISION, 1, 1, 20)
     bank = (recipe.folder / recipe.manifest.model.templates_file).stat().st_size / 1e6
     return Row(
         auroc(defect, values),
@@ -128,9 +128,18 @@ def examine(data: Path, recipe: Recipe, score: str) -> Row:
         among(defect & ~logical) if logical.any() else None,
         auroc(truth_maps, every),
         aupro(every, truth_maps),
-        memory,
+        memory_mb(recipe),
         bank,
     )
+
+
+def memory_mb(recipe: Recipe) -> float:
+    """Peak of a process with this engine alone; multiprocessing would import this module, and torch with it."""
+    program = (
+        "from pathlib import Path\nfrom engines.benching import measure\n"
+        f"print(measure(Path({str(recipe.folder)!r}), {TARGET!r}, {PRECISION!r}, 1, 1, 20)[-1])\n"
+    )
+    return float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout)
 
 
 def times(recipes: dict[str, Recipe]) -> dict[str, float]:

@@ -1,0 +1,207 @@
+"""The journal: every verdict, in a chain that shows what was changed; a kill, a full disk and bad input."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.journal import Journal, audit, search
+from appliance.messages import Verdict
+from engines.errors import ConfigError
+from engines.recipe import Recipe
+from tests.appliance.conftest import (
+    MakeLine,
+    inspect_all,
+    inspect_process,
+    make_verdict,
+    read_events,
+    verdicts_of,
+    wait_for,
+)
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+RATE = 20
+
+
+def _written(file: Path, verdicts: list[Verdict]) -> Path:
+    journal = Journal(file, pytest.fail)
+    for verdict in verdicts:
+        journal.offer(msgspec.json.encode(verdict))
+    journal.close()
+    return file
+
+
+def _verdicts(count: int, epoch: int = 1) -> list[Verdict]:
+    return [
+        make_verdict(
+            seq, epoch, verdict="reject" if seq % 3 == 0 else "pass", reason="defect" if seq % 3 == 0 else "", detail="ä"
+        )
+        for seq in range(1, count + 1)
+    ]
+
+
+def test_a_journal_holds_every_verdict_as_it_was_given(tmp_path: Path) -> None:
+    verdicts = _verdicts(50)
+    file = _written(tmp_path / "not" / "there" / "journal.db", verdicts[:20])
+    _written(file, verdicts[20:])  # goes on after a restart
+    assert list(search(file, rejects=False, since=None, part=None, limit=100)) == verdicts[::-1]
+    assert audit(file) == (50, [], 0)
+
+
+def test_search_by_verdict_time_and_part(tmp_path: Path) -> None:
+    verdicts = [
+        msgspec.structs.replace(verdict, decided=f"2026-11-22T06:{verdict.seq:02d}:00.5+00:00") for verdict in _verdicts(30)
+    ]
+    file = _written(tmp_path / "journal.db", verdicts)
+    rejects = [verdict.seq for verdict in search(file, rejects=True, since="2026-11-22T06:20:00+00:00", part=None, limit=9)]
+    assert rejects == [30, 27, 24, 21]
+    assert [verdict.seq for verdict in search(file, rejects=False, since=None, part=7, limit=9)] == [7]
+    assert len(list(search(file, rejects=False, since=None, part=None, limit=9))) == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE verdicts SET content = replace(content, 'reject', 'pass') WHERE number = 6", "row 6 was changed"),
+        ("UPDATE verdicts SET chain = zeroblob(32) WHERE number = 6", "row 6 was changed"),
+        ("UPDATE verdicts SET content = 'nothing' WHERE number = 6", "row 6 was changed"),
+        ("DELETE FROM verdicts WHERE number IN (4, 5)", "rows 4 to 5 are gone"),
+        ("DELETE FROM verdicts WHERE number = 1", "rows 1 to 1 are gone"),
+        ("DELETE FROM verdicts WHERE number > 7", "the head tells of 9 rows, the last one there is 7"),
+        ("DELETE FROM head", "the head tells of 0 rows"),
+        (
+            "INSERT INTO verdicts (number, content, chain) VALUES (10, '{\"epoch\": 1, \"seq\": 10}', x'00')",
+            "row 10 was changed",
+        ),
+    ],
+)
+def test_any_change_is_found(tmp_path: Path, change: str, told: str) -> None:
+    file = _written(tmp_path / "journal.db", _verdicts(9))
+    with closing(sqlite3.connect(file)) as database, database:
+        assert database.execute(change).rowcount > 0
+    found = audit(file)
+    assert any(fault.startswith(told) for fault in found.faults), found
+
+
+def test_verdicts_that_were_given_but_not_written_are_counted(tmp_path: Path) -> None:
+    verdicts = [verdict for verdict in _verdicts(10) if verdict.seq not in (4, 5, 8)]
+    assert audit(_written(tmp_path / "journal.db", verdicts + _verdicts(3, epoch=2))) == (10, [], 3)
+
+
+def test_a_line_writes_its_verdicts(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:
+    line = make_line(recipe=recipe.folder, journal={"file": "journal.db"})
+    verdicts = verdicts_of(inspect_all(line, parts=5))
+    assert list(search(line.path("journal.db"), rejects=False, since=None, part=None, limit=10)) == verdicts[::-1]
+    assert audit(line.path("journal.db")).rows == 5
+
+
+def test_a_killed_line_loses_at_most_a_tenth_of_a_second(
+    tmp_path: Path, make_line: MakeLine, built: Recipe, parts_folder: Path
+) -> None:
+    camera = {"kind": "replay", "source": str(parts_folder), "rate": RATE, "loop": True}
+    engine = {"target": "openvino", "precision": "float32"}
+    line = make_line(recipe=built.folder, camera=camera, engine=engine, journal={"file": "journal.db"})
+    out = tmp_path / "run.jsonl"
+    given: set[tuple[int, int]] = set()
+    for _ in range(3):
+        with inspect_process("run", "--line", line.name, "--config-dir", line.file.parent, stdout=out) as process:
+            wait_for(lambda: len(read_events(out)) > 30, "thirty events", 60)
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        told = [event for event in read_events(out) if event["event"] == "verdict"]
+        given |= {(event["epoch"], event["seq"]) for event in told}
+    kept = {(one.epoch, one.seq) for one in search(line.path("journal.db"), False, None, None, 10_000)}
+    assert len(given - kept) <= 3 * (RATE // 10 + 1)
+    found = audit(line.path("journal.db"))
+    assert not found.faults
+    assert found.rows == len(kept)
+
+
+FULL_DISK = """
+import resource, sys, threading, time
+from pathlib import Path
+from appliance.journal import Journal
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+told = []
+journal = Journal(Path(sys.argv[1]), told.append)
+def offer(first):
+    for seq in range(first, first + 200):
+        journal.offer(b'{"epoch": 1, "seq": %d, "more": "%s"}' % (seq, b"x" * 400))
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+begun = time.monotonic()
+offer(1)
+assert time.monotonic() - begun < 0.5, "nobody waits for the disk"
+while not told: time.sleep(0.01)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+offer(201)
+while len(told) < 2: time.sleep(0.01)
+journal.close()
+print("\\n".join(told))
+"""
+
+
+def test_a_full_disk_delays_nobody_and_what_waited_is_written_later(tmp_path: Path) -> None:
+    file = tmp_path / "journal.db"
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, file], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("the journal cannot be written (")
+    assert second == "the journal is written again; 0 verdicts are not in it"
+    assert audit(file) == (400, [], 0)
+
+
+def test_audit_and_history_as_commands(command: Command, make_line: MakeLine) -> None:
+    line = make_line(journal={"file": "journal.db"})
+    file = _written(line.path("journal.db"), _verdicts(9))
+    options = ("--line", line.name, "--config-dir", line.file.parent)
+    done = command("inspect", "audit", *options)
+    assert (done.returncode, done.stdout) == (0, f"{file}: 9 verdicts, the chain holds\n")
+    done = command("inspect", "history", *options, "--rejects", "--json")
+    assert [line["seq"] for line in map(msgspec.json.decode, done.stdout.splitlines())] == [9, 6, 3]
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("DELETE FROM verdicts WHERE number = 2")
+    done = command("inspect", "audit", *options)
+    assert done.returncode == 1
+    assert "rows 2 to 2 are gone" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("journal", "words", "message"),
+    [
+        ({}, ("audit",), "journal: none is kept; add [journal]"),
+        ({"journal": {"file": "absent.db"}}, ("audit",), "absent.db: no journal there"),
+        ({"journal": {"file": "3.toml"}}, ("history",), "3.toml: cannot be read as a journal"),
+        ({"journal": {"file": "j.db"}}, ("history", "--since", "yesterday"), "--since yesterday: give a date or a time"),
+        ({"journal": {"file": ""}}, ("audit",), "journal.file"),
+    ],
+)
+def test_bad_input_is_one_line(
+    command: Command,
+    make_line: MakeLine,
+    tmp_path: Path,
+    journal: dict[str, dict[str, str]],
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    make_line()
+    file = tmp_path / "lines" / "3.toml"
+    for table in journal.values():
+        file.write_text(file.read_text() + f'\n[journal]\nfile = "{table["file"]}"\n')
+    done = command("inspect", *words, "--line", 3, "--config-dir", file.parent)
+    assert done.returncode == 2, done.stdout
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_place_where_no_journal_can_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"journal\.file: .*cannot be written as a journal"):
+        Journal(tmp_path / "file" / "journal.db", pytest.fail)
