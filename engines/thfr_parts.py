@@ -107,10 +107,27 @@ class Relation(nn.Module):
 
         At position i: the affinities of input i to all template positions, then those of all input positions to template i.
         """
-        n, _, height, width = x.shape
-        theta, phi = self.theta(x).flatten(2) * self.scale, self.phi(template).flatten(2)  # (N, C / 4, m)
+        theta, phi = self._embedded(x, template)
         affinity = theta.transpose(1, 2) @ phi  # (N, input positions, template positions)
-        return torch.cat([affinity.transpose(1, 2), affinity], dim=1).view(n, -1, height, width)
+        both: Tensor = torch.cat([affinity.transpose(1, 2), affinity], dim=1).unflatten(2, x.shape[2:])
+        return both
+
+    def projected(self, x: Tensor, template: Tensor, weight: Tensor) -> Tensor:
+        """`forward` followed by a 1x1 convolution with ``weight`` (outputs, 2 m): the same numbers, without the affinities.
+
+        Affinities are products of embeddings, so that the weights can be multiplied with the embeddings of one side first: m *
+        C / 4 * outputs multiply-accumulates each way in place of m * m * outputs.
+        """
+        theta, phi = self._embedded(x, template)
+        to_template, from_template = weight.chunk(2, dim=1)  # (outputs, m)
+        toward = (phi @ to_template.T).transpose(1, 2) @ theta  # (N, outputs, m)
+        back = (theta @ from_template.T).transpose(1, 2) @ phi
+        joined: Tensor = (toward + back).unflatten(2, x.shape[2:])
+        return joined
+
+    def _embedded(self, x: Tensor, template: Tensor) -> tuple[Tensor, Tensor]:
+        """Both maps' embeddings (N, C / 4, m)."""
+        return self.theta(x).flatten(2) * self.scale, self.phi(template).flatten(2)
 
 
 class Compensation(nn.Module):
@@ -125,15 +142,18 @@ class Compensation(nn.Module):
         self.from_input = nn.Conv2d(channels, kept, 1)
         self.from_template = nn.Conv2d(channels, added, 1) if template else None
         self.relation = Relation(channels) if relation else None
-        joined = kept + (added if template else 0) + (2 * positions if relation else 0)
-        self.head = nn.Sequential(_normalised(joined, channels, 1), nn.Conv2d(channels, channels, 1))
+        self.plain = kept + (added if template else 0)  # channels that are not affinities
+        joined = self.plain + (2 * positions if relation else 0)
+        self.join = nn.Conv2d(joined, channels, 1, bias=False)
+        self.head = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor, template: Tensor) -> Tensor:
         """Two maps (N, C, h, w) -> the restored level, of the same shape."""
-        joined = [self.from_input(x)]
+        plain = self.from_input(x)
         if self.from_template is not None:
-            joined.append(self.from_template(template))
+            plain = torch.cat([plain, self.from_template(template)], dim=1)
+        joined = nn.functional.conv2d(plain, self.join.weight[:, : self.plain])
         if self.relation is not None:
-            joined.append(self.relation(x, template))
-        restored: Tensor = self.head(torch.cat(joined, dim=1))
+            joined = joined + self.relation.projected(x, template, self.join.weight[:, self.plain :, 0, 0])
+        restored: Tensor = self.head(joined)
         return restored

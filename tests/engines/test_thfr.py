@@ -52,13 +52,25 @@ def test_relation_holds_the_affinities_of_both_directions() -> None:
                 assert float(found[n, positions + there, row, column]) == pytest.approx(from_template, abs=1e-5)
 
 
+@pytest.mark.parametrize("semantic", [True, False])
+def test_compensation_equals_its_form_with_all_affinities(semantic: bool) -> None:
+    torch.manual_seed(7)
+    part, (x, template) = Compensation(8, 12, semantic, template=True, relation=True).eval(), torch.randn(2, 2, 8, 3, 4)
+    assert part.from_template is not None
+    assert part.relation is not None
+    with torch.inference_mode():
+        plain = torch.cat([part.from_input(x), part.from_template(template), part.relation(x, template)], dim=1)
+        expected = part.head(part.join(plain))
+        torch.testing.assert_close(part(x, template), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("semantic", "kept", "added"), [(True, 8, 1), (False, 1, 8)])
 def test_compensation_keeps_the_inputs_or_the_templates_channels(semantic: bool, kept: int, added: int) -> None:
     part = Compensation(8, 16, semantic, template=True, relation=True)
     assert part.from_input.out_channels == kept
     assert part.from_template is not None
     assert part.from_template.out_channels == added
-    assert part.head[0][0].in_channels == 8 + 1 + 2 * 16  # type: ignore[index]
+    assert part.join.in_channels == 8 + 1 + 2 * 16
 
 
 @pytest.mark.parametrize(

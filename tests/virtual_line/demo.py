@@ -72,6 +72,9 @@ acknowledge = true
 
 [pictures]
 folder = "../pictures"
+
+[journal]
+file = "../journal.db"
 """
 
 
@@ -89,7 +92,7 @@ def main() -> int:
     verdicts, received = inspect_parts(folder)
     correct = report(verdicts, received)
     pictures = sorted((folder / "pictures").glob("*-defect.png"))
-    console.print("pictures of rejects (part with regions, anomaly map over it):")
+    console.print("pictures of rejects (part with regions, anomaly map over it, template):")
     for picture in pictures[:3]:
         console.print(f"  {picture}")
     console.print(
