@@ -4,8 +4,8 @@
 
 DATA is a folder laid out as MVTec AD's sets (train/good, test/<kind>, ground_truth/<kind>); without it a kit of ten pieces is
 rendered, with logical defects and local ones.  Every variant is fitted with the same seed and steps, and calibrated.  Image
-AUROC is of the paper's score, the map's maximum, on the engine openvino float32.  Times are measured in turns; memory is that of a
-process with this engine alone.
+AUROC is of the paper's score, the map's maximum, on the engine openvino float32.  Times are measured in turns; memory is that of
+a process with this engine alone.
 """
 
 from __future__ import annotations
