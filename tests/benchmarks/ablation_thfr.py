@@ -3,9 +3,9 @@
     python -m tests.benchmarks.ablation_thfr [DATA] [--steps N] [--golden N] [--keep DIR]
 
 DATA is a folder laid out as MVTec AD's sets (train/good, test/<kind>, ground_truth/<kind>); without it a kit of ten pieces is
-rendered, with logical defects and local ones.  Every variant is fitted with the same seed and steps, and calibrated.  Image
-AUROC is of the paper's score, the map's maximum, on the engine openvino float32.  Times are measured in turns; memory is that of
-a process with this engine alone.
+rendered, with logical defects and local ones.  Every variant is fitted with the same seed and steps.  Image AUROC is of the
+paper's score, the map's maximum, on the engine openvino float32.  Times are measured in turns; memory is that of a process with
+this engine alone.
 """
 
 from __future__ import annotations
