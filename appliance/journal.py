@@ -133,6 +133,11 @@ def link(before: bytes, content: bytes) -> bytes:
     return hashlib.sha256(before + content).digest()
 
 
+class _Place(msgspec.Struct):
+    epoch: int
+    seq: int
+
+
 class Audit(NamedTuple):
     """What an examination found."""
 
@@ -145,7 +150,7 @@ def audit(file: Path) -> Audit:
     """Examine the whole journal. Raises ConfigError when it cannot be read."""
     faults: list[str] = []
     chain, expected, missing, rows = FIRST, 1, 0, 0
-    last: tuple[int, int] | None = None
+    last: _Place | None = None
     with closing(_read(file)) as database:
         try:
             head = database.execute("SELECT count, chain FROM head").fetchone() or (0, FIRST)
@@ -156,12 +161,14 @@ def audit(file: Path) -> Audit:
                 elif link(chain, content.encode()) != kept:
                     faults.append(f"row {number} was changed, or the one before")
                 chain, expected = kept, number + 1
-                verdict = msgspec.json.decode(content)
-                place = (verdict["epoch"], verdict["seq"])
-                if last is not None and place[0] == last[0] and place[1] > last[1] + 1:
-                    missing += place[1] - last[1] - 1
+                try:
+                    place = msgspec.json.decode(content, type=_Place)
+                except msgspec.DecodeError:
+                    continue  # found above: nothing of the kind was ever written
+                if last is not None and place.epoch == last.epoch and place.seq > last.seq + 1:
+                    missing += place.seq - last.seq - 1
                 last = place
-        except (sqlite3.Error, msgspec.DecodeError, KeyError, TypeError) as error:
+        except sqlite3.Error as error:
             faults.append(f"row {expected} cannot be read ({error})")
             return Audit(rows, faults, missing)
     if head != (expected - 1, chain):

@@ -72,7 +72,7 @@ def test_search_by_verdict_time_and_part(tmp_path: Path) -> None:
     [
         ("UPDATE verdicts SET content = replace(content, 'reject', 'pass') WHERE number = 6", "row 6 was changed"),
         ("UPDATE verdicts SET chain = zeroblob(32) WHERE number = 6", "row 6 was changed"),
-        ("UPDATE verdicts SET content = 'nothing' WHERE number = 6", "row 6 was changed"),
+        ("UPDATE verdicts SET content = '{}' WHERE number = 6", "row 6 was changed"),
         ("DELETE FROM verdicts WHERE number IN (4, 5)", "rows 4 to 5 are gone"),
         ("DELETE FROM verdicts WHERE number = 1", "rows 1 to 1 are gone"),
         ("DELETE FROM verdicts WHERE number > 7", "the head tells of 9 rows, the last one there is 7"),
