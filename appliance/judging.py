@@ -42,7 +42,9 @@ def judge(job: Job[LoadedRecipe], line: str, epoch: int, seq: int, simulated: bo
         score=decision.score,
         threshold=loaded.decider.score_threshold,
         regions=decision.regions,
-        template=None if job.slot is None or job.reason else matched(loaded.recipe.manifest.templates, job.slot.match),
+        template=None
+        if job.slot is None or decision.score is None
+        else matched(loaded.recipe.manifest.templates, job.slot.match),
         captured=utc_of(frame.captured_ns),
         decided=utc_of(decided),
         deadline=utc_of(job.deadline_ns),

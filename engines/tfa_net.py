@@ -139,13 +139,14 @@ class TFANet(Network):
 
     def tokens_of_vectors(self, vectors: Tensor) -> Tensor:
         """`tokens` from patchified features (N, P, patch * patch * C): a matrix product is faster than a convolution."""
-        # The bias within the product: added to it afterwards, fits of the same seed were seen to differ (bfloat16, CPU).
         return F.linear(vectors, self.token_weight(), self.tokenise.bias) + self.position[:, 1:]
 
     def loss(self, features: list[Tensor], templates: list[Tensor], which: Tensor) -> Tensor:
         """See `Network.loss`: mean over tokens of 5 * direction + distance of a token's vector; masked while training."""
         (vectors,), (template_vectors,) = features, templates
-        x, template = self.tokens_of_vectors(vectors), self.tokens_of_vectors(template_vectors)[which]
+        x = self.tokens_of_vectors(vectors)
+        # Not [which]: the gradient of that is summed by several threads at once, in an order that differs from fit to fit.
+        template = self.tokens_of_vectors(template_vectors).index_select(0, which)
         masked = self.training and self.config.masking > 0
         rows = self.aggregate_masked(x, template, self.config.masking) if masked else self.aggregate(x, template)
         restored = self.refine(rows).float()

@@ -8,7 +8,7 @@ from typing import get_args
 
 import msgspec
 
-from appliance.messages import MESSAGES, TOPICS, Heartbeat, Reason, ReasonCode, Region, SnapshotRequest, Verdict
+from appliance.messages import MESSAGES, TOPICS, Heartbeat, Reason, ReasonCode, Region, SnapshotRequest, TemplateMatch, Verdict
 from tests.appliance.conftest import make_verdict
 
 
@@ -48,11 +48,11 @@ def test_the_schema_names_every_field_of_every_message(command: Callable[..., su
     schema = msgspec.json.decode(done.stdout)
     definitions = schema["$defs"]
     assert [root["$ref"] for root in schema["anyOf"]] == [f"#/$defs/{kind.__name__}" for kind in MESSAGES]
-    for kind in (*MESSAGES, Region):
+    for kind in (*MESSAGES, Region, TemplateMatch):
         assert set(definitions[kind.__name__]["properties"]) == {field.name for field in msgspec.structs.fields(kind)}
     sent = msgspec.to_builtins(make_verdict(1))
     assert set(sent) == set(definitions["Verdict"]["properties"])
-    assert set(definitions["Verdict"]["required"]) == set(sent) - {"detail", "source"}
+    assert set(definitions["Verdict"]["required"]) == set(sent) - {"detail", "source", "template"}
     assert definitions["Verdict"]["properties"]["reason"]["enum"] == sorted(get_args(Reason))
 
 

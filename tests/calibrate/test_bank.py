@@ -76,7 +76,7 @@ def _bank(neighbours: int) -> Bank:
 def test_a_sample_is_restored_with_its_most_similar_others_never_itself() -> None:
     bank, draw = _bank(1), torch.Generator().manual_seed(0)
     assert bank.draw(torch.arange(5), draw).tolist() == [1, 0, 3, 2, 3]
-    assert [bank.nearest(i) for i in range(2)] == [3, 4]
+    assert [bank.nearest(i) for i in range(2)] == [2, 4]
     frames = torch.zeros(4_000, dtype=torch.int64)
     drawn = Counter(_bank(3).draw(frames, draw).tolist())
     assert set(drawn) == {1, 2, 3}
