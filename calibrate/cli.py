@@ -14,7 +14,7 @@ from rich.table import Table
 from engines.console import new_app, run_app
 from engines.errors import ConfigError
 from engines.lines import read_line_recipe
-from engines.model_config import PROFILES, BankRatio
+from engines.model_config import BANK, PROFILES, BankRatio
 from engines.progress import Steps
 
 app = new_app("Make and calibrate recipes: golden samples in, a recipe bundle with thresholds out.")
@@ -111,11 +111,15 @@ def bank(
     """Keep more or fewer templates in a recipe of the network thfr, without a new fit; then renew thresholds and engines."""
     recipe, golden = _recipe_and_golden(line, recipe, golden, config_dir)
     kept = _ratio(ratio, "--ratio")
-    from calibrate.making import told
-    from calibrate.rebanking import remake_bank
     from engines.recipe import load_recipe
 
-    made = remake_bank(load_recipe(recipe), golden, kept)
+    before = load_recipe(recipe)
+    if before.manifest.model.templates_file != BANK:
+        raise ConfigError(f"{recipe}: its network has one template and no bank; fit one with: calibrate fit --network thfr")
+    from calibrate.making import told
+    from calibrate.rebanking import remake_bank
+
+    made = remake_bank(before, golden, kept)
     console.print(f"recipe written: {made.folder} (digest {made.digest[:12]}), {told(made.manifest.templates)}")
     console.print(f"next: calibrate thresholds --recipe {made.folder} --golden {golden}, then build its engines again")
 

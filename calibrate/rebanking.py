@@ -12,7 +12,6 @@ from calibrate.bank import POOLS
 from calibrate.features import FeatureSource
 from calibrate.golden import Golden
 from engines.assemble import load_network
-from engines.errors import ConfigError
 from engines.golden_samples import read_samples
 from engines.model_config import BANK, BankRatio, THFRConfig
 from engines.recipe import WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
@@ -23,13 +22,11 @@ from engines.thresholds import FILE, IGNORE_MASK
 def remake_bank(recipe: Recipe, golden: Path, ratio: BankRatio) -> Recipe:
     """Write the recipe anew with a bank of ``ratio`` per cent of its fitted golden samples.
 
-    Thresholds stay for their history but hold no longer, and engines are gone: both are of the bank before.
+    The recipe is one with a bank.  Its thresholds stay for their history but hold no longer, and its engines are gone: both are
+    of the bank before.
     """
     manifest = recipe.manifest
-    if not isinstance(manifest.model, THFRConfig):
-        raise ConfigError(
-            f"{recipe.folder}: its network has one template and no bank; fit one with: calibrate fit --network thfr"
-        )
+    assert isinstance(manifest.model, THFRConfig), "a recipe with a bank"
     model = msgspec.structs.replace(manifest.model, bank_ratio=ratio)
     backbone, network = load_network(recipe)
     network.config = model

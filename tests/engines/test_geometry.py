@@ -118,7 +118,7 @@ def test_stitching_keeps_a_constant_and_a_ramp_across_overlaps(geometry: Geometr
     for frame_map in (torch.full((height, width), 0.7), 0.01 * x + 0.02 * y):
         maps = torch.stack([frame_map[top : top + side, left : left + side] for top, left in geometry.placements()])
         graph = InspectionGraph(backbone, _Given(maps), geometry)
-        stitched, scores = graph(torch.zeros(geometry.tiles, 64, 64, 3, dtype=torch.uint8))
+        stitched, scores, _ = graph(torch.zeros(geometry.tiles, 64, 64, 3, dtype=torch.uint8))
         torch.testing.assert_close(stitched, frame_map, rtol=1e-5, atol=1e-5)
         assert float(scores[1]) == pytest.approx(float(frame_map.max()), rel=1e-5)
 
@@ -128,6 +128,6 @@ def test_a_nan_in_one_tile_is_a_nan_in_the_stitched_map(backbone: Backbone) -> N
     maps = torch.ones(geometry.tiles, 64, 64)
     maps[4, 60, 3] = torch.nan
     graph = InspectionGraph(backbone, _Given(maps), geometry)
-    stitched, scores = graph(torch.zeros(geometry.tiles, 64, 64, 3, dtype=torch.uint8))
+    stitched, scores, _ = graph(torch.zeros(geometry.tiles, 64, 64, 3, dtype=torch.uint8))
     assert int(stitched.isnan().sum()) == 1
     assert bool(scores.isnan().all())
