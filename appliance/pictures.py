@@ -114,16 +114,10 @@ def draw_reject(
     text = f"{what}  score {score} / {limit}  {verdict.captured[:19]}Z"
     if verdict.template is not None:
         text += f"  template {verdict.template.name} ({verdict.template.similarity:.3f})"
-    cv2.putText(
-        header,
-        text,
-        (int(10 * scale) + 2, int(28 * scale) + 2),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        0.75 * scale,
-        MARK,
-        max(1, round(1.5 * scale)),
-        cv2.LINE_AA,
-    )
+    font, thickness, left = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(1.5 * scale)), int(10 * scale) + 2
+    (width, _), _ = cv2.getTextSize(text, font, 1.0, thickness)
+    size = min(0.75 * scale, (picture.shape[1] - 2 * left) / width)  # as large as the picture is wide
+    cv2.putText(header, text, (left, int(28 * scale) + 2), font, size, MARK, thickness, cv2.LINE_AA)
     return np.concatenate([header, picture])
 
 
