@@ -115,8 +115,8 @@ def draw_reject(
     if verdict.template is not None:
         text += f"  template {verdict.template.name} ({verdict.template.similarity:.3f})"
     font, thickness, left = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(1.5 * scale)), int(10 * scale) + 2
-    (width, _), _ = cv2.getTextSize(text, font, 1.0, thickness)
-    size = min(0.75 * scale, (picture.shape[1] - 2 * left) / width)  # as large as the picture is wide
+    (width, _), _ = cv2.getTextSize(text, font, 0.75 * scale, thickness)
+    size = 0.75 * scale * min(1.0, (picture.shape[1] - 4 * left) / width)  # as large as the picture is wide
     cv2.putText(header, text, (left, int(28 * scale) + 2), font, size, MARK, thickness, cv2.LINE_AA)
     return np.concatenate([header, picture])
 
