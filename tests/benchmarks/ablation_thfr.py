@@ -49,9 +49,10 @@ VARIANTS: Mapping[str, tuple[bool, bool, bool, bool]] = {
     "+ template": (True, True, True, False),
     "+ relation": (True, True, False, True),
     "+ template and relation": (True, True, True, True),
+    "the same, no global bottleneck": (False, True, True, True),
 }
 TABLES = {
-    "bottlenecks (table 4)": ("global bottleneck", "local bottleneck", "both bottlenecks"),
+    "bottlenecks (table 4)": ("global bottleneck", "local bottleneck", "both bottlenecks", "the same, no global bottleneck"),
     "template and relation (table 5)": ("both bottlenecks", "+ template", "+ relation", "+ template and relation"),
     "bank (table 6)": ("bank 10 %", "bank 25 %", "bank 50 %", "bank 100 %"),
 }
@@ -190,7 +191,7 @@ def main() -> None:
         rows: dict[str, Row] = {}
         recipes: dict[str, Recipe] = {}
         for name, switches in VARIANTS.items():
-            made = folder / name.replace(" ", "-")
+            made = folder / name.replace(" ", "-").replace(",", "")
             recipes[name] = load_recipe(made) if made.exists() else fit(data, made, switches, arguments.steps)
         for ratio in RATIOS:
             made = folder / f"bank-{ratio}"
