@@ -49,10 +49,15 @@ VARIANTS: Mapping[str, tuple[bool, bool, bool, bool]] = {
     "+ template": (True, True, True, False),
     "+ relation": (True, True, False, True),
     "+ template and relation": (True, True, True, True),
-    "the same, no global bottleneck": (False, True, True, True),
+    "local bottleneck + template and relation": (False, True, True, True),
 }
 TABLES = {
-    "bottlenecks (table 4)": ("global bottleneck", "local bottleneck", "both bottlenecks", "the same, no global bottleneck"),
+    "bottlenecks (table 4)": (
+        "global bottleneck",
+        "local bottleneck",
+        "both bottlenecks",
+        "local bottleneck + template and relation",
+    ),
     "template and relation (table 5)": ("both bottlenecks", "+ template", "+ relation", "+ template and relation"),
     "bank (table 6)": ("bank 10 %", "bank 25 %", "bank 50 %", "bank 100 %"),
 }
