@@ -123,6 +123,7 @@ def coreset(vectors: Tensor, count: int) -> list[int]:
     kept = [medoid(units)]
     nearest = cosines(units, units[kept])[:, 0]
     while len(kept) < min(count, len(units)):
+        nearest[kept] = math.inf  # of equal pictures each is taken once only
         kept.append(int(nearest.argmin()))
         nearest = torch.maximum(nearest, cosines(units, units[kept[-1:]])[:, 0])
     return kept

@@ -71,6 +71,7 @@ def fit(
         raise ConfigError(f"--network {network} --profile {profile}: there is no such pair; choose from {known}")
     rows, columns = _numbers(grid, "x", 2, "--grid", "ROWSxCOLUMNS such as 2x3")
     box = _numbers(region, ",", 4, "--region", "x,y,width,height such as 200,100,1600,1200") if region is not None else None
+    ratio = None if bank_ratio is None else _ratio(bank_ratio, "--bank-ratio")
     from calibrate.making import FitRequest, make_recipe  # torch: only where it is used
 
     request = FitRequest(
@@ -84,7 +85,7 @@ def fit(
         columns=columns,
         overlap=overlap,
         template=template,
-        bank_ratio=None if bank_ratio is None else _ratio(bank_ratio, "--bank-ratio"),
+        bank_ratio=ratio,
         steps=steps,
         seed=seed,
         skip_damaged=skip_damaged,

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from calibrate.bank import POOLS
+from calibrate.bank import Bank
 from calibrate.features import FeatureSource
 from calibrate.golden import Golden
 from engines.assemble import load_network
@@ -36,7 +36,7 @@ def remake_bank(recipe: Recipe, golden: Path, ratio: BankRatio) -> Recipe:
         FeatureSource(backbone, [samples.images[i] for i in indices], manifest.geometry, torch.device("cpu"))
         for indices in (samples.fitted, samples.held_out)
     )
-    kept, templates = POOLS[BANK](network, fitted, held_out, samples, 0).keep()
+    kept, templates = Bank(network, fitted, held_out, samples, 0).keep()
     names = tuple(manifest.golden[i].name for i in kept)
 
     def renewed(files: dict[str, str]) -> Manifest:

@@ -139,6 +139,7 @@ def test_valid_only_in_states_that_give_verdicts(line: Line, port: int, log: Pat
     with plc_server(port, log), on_air(line) as station, carrying(line):
         station.do(lambda: station.publisher.change_state(state))
         wait_for(lambda: statuses(log)[-1:] == [(STATE_CODES[state], valid, 1)], f"state {state}")
+        assert received(log) == []
 
 
 def test_a_plc_that_comes_later_and_goes_away_in_between_gets_every_fresh_verdict(line: Line, port: int, log: Path) -> None:
@@ -168,6 +169,7 @@ def test_a_plc_that_does_not_acknowledge_is_told_of_and_verdicts_go_on(make_line
         wait_for(lambda: len(received(log)) == 3, "three verdicts")
         told = ("warning", "the PLC did not acknowledge a verdict in time")
         wait_for(lambda: bridge.said.count(told) == 3, "three warnings")
+    assert [one["part_id"] for one in received(log)] == [1, 2, 3]
 
 
 def test_verdicts_whose_parts_are_gone_are_not_handed_over_but_told(line: Line, port: int, log: Path) -> None:
@@ -186,6 +188,7 @@ def test_lost_verdicts_are_told(line: Line, port: int, log: Path, monkeypatch: p
         station.publish(2)
         with carrying(line) as bridge:
             wait_for(lambda: bridge.has_said("verdicts were lost between the line and the bridge"), "the loss")
+        assert ("error", "verdicts were lost between the line and the bridge") in bridge.said
 
 
 def test_a_plc_that_has_no_such_registers_refuses_by_name(port: int, log: Path) -> None:

@@ -51,6 +51,11 @@ def test_coreset_equals_brute_force(seed: int) -> None:
         assert coreset(vectors, count) == _brute_force_coreset(vectors.double().tolist(), count)
 
 
+def test_equal_pictures_are_kept_once_each() -> None:
+    vectors = torch.tensor([[1.0, 2.0, 3.0]]).expand(5, 3)
+    assert sorted(coreset(vectors, 5)) == [0, 1, 2, 3, 4]
+
+
 class _Source:
     """Features of made frames."""
 
