@@ -40,6 +40,10 @@ class GoldenSample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     held_out: bool
 
 
+class _Format(msgspec.Struct, frozen=True):
+    format: int
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`recipe.json`."""
 
@@ -82,6 +86,12 @@ def load_recipe(folder: Path) -> Recipe:
         ) from None
     except OSError as error:
         raise RecipeError(f"{file}: cannot be read ({error.strerror})") from error
+    made_in = decode_json(content, _Format, file).format
+    if made_in != FORMAT:
+        raise RecipeError(
+            f"{file}: of format {made_in}, this version reads {FORMAT}; fit it again with: "
+            f"calibrate fit --golden DIR --recipe {folder} --replace"
+        )
     manifest = decode_json(content, Manifest, file)
     if unchecked := sorted({WEIGHTS, manifest.model.templates_file} - set(manifest.files)):
         raise RecipeError(f"{file}: has no digest of {', '.join(unchecked)}; restore the recipe from its backup")

@@ -99,7 +99,7 @@ def test_an_unknown_key_a_wrong_type_and_a_newer_format_are_named(bundle: Path) 
     for changes, named in (
         ({"colour": "red"}, "`colour`"),
         ({"seed": "0"}, "`$.seed`"),
-        ({"format": 3}, "`$.format`"),
+        ({"format": 3}, "of format 3, this version reads 2; fit it again"),
         ({"geometry": {"frame": [512, 512], "region": [0, 0, 600, 512]}}, "does not lie within the frame"),
     ):
         _change_manifest(bundle, **changes)
