@@ -10,7 +10,6 @@ import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import zmq
@@ -18,11 +17,11 @@ import zmq
 from appliance.config import Line
 from appliance.loaded import LoadedRecipe
 from appliance.messages import RecipeAnswer, RecipeRequest
+from appliance.notices import Notify
 from appliance.pipeline import Pipeline
 from engines.errors import ConfigError, UserError
 
 DRAIN_POLL_S = 0.005
-Notify = Callable[[Literal["info", "warning", "error"], str], None]
 
 
 def control_address(line: Line) -> str:
@@ -91,7 +90,7 @@ class ChangeOver:
         except Exception as error:  # noqa: BLE001 - told to who asked, and as an alarm; the line goes on with what it has
             text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             self._outcome = RecipeAnswer("failed", text)
-            self._notify("error", f"the recipe was not changed: {text}")
+            self._notify("error", f"the recipe was not changed: {text}", "recipe")
 
     def _load_and_change(self, folder: Path) -> str:
         running = self._pipeline.station

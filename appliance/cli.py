@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from appliance import cli_records
+from appliance.cli_options import AsJson, ConfigDir, LineName
 from appliance.service import ServiceManager, Stop, Watched
 from appliance.stop_signal import StopSignal
 from engines.console import new_app, run_app
@@ -22,12 +24,6 @@ app = new_app("Inspect a line's parts: camera to verdict to PLC.")
 console = Console()
 LOOK_S = 0.05  # between two looks at what a line has told, and at whether it should stop
 ANSWER_S, CHANGE_S = 2.0, 120.0  # a running line answers at once; then it loads an engine
-
-LineName = Annotated[str, typer.Option("--line", help="Name of the line: its file is <line>.toml.")]
-ConfigDir = Annotated[
-    Path | None, typer.Option(help="Folder of the line files; default: $INSPECT_CONFIG_DIR, ./lines, /etc/inspect/lines.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, also on a terminal.")]
 
 
 @app.command(epilog="Example:  inspect run --line 3 --parts 100")
@@ -144,56 +140,6 @@ def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -
             subscriber.close()
 
 
-@app.command(epilog="Example:  inspect history --line 3 --rejects --since 2026-11-22T06:00")
-def history(
-    line: LineName,
-    rejects: Annotated[bool, typer.Option("--rejects", help="Only rejects.")] = False,
-    since: Annotated[str | None, typer.Option(help="Only from this time on, UTC: 2026-11-22 or 2026-11-22T06:00.")] = None,
-    part: Annotated[int | None, typer.Option(min=1, help="Only parts of this number.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
-    config_dir: ConfigDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """Search the journal of a line's verdicts, also while it runs; the newest come first."""
-    from datetime import UTC, datetime
-
-    from appliance.config import load_line, need_journal
-    from appliance.console_log import EventLog
-    from appliance.journal import search
-    from engines.errors import ConfigError
-
-    try:
-        moment = datetime.fromisoformat(since) if since else None
-    except ValueError as error:
-        raise ConfigError(f"--since {since}: give a date or a time, UTC, such as 2026-11-22T06:00") from error
-    begin = None
-    if moment is not None:
-        begin = (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
-    log = EventLog(console, as_json)
-    for verdict in search(need_journal(load_line(line, config_dir)), rejects, begin, part, limit):
-        log.verdict(verdict)
-
-
-@app.command(epilog="Example:  inspect audit --line 3")
-def audit(line: LineName, config_dir: ConfigDir = None) -> None:
-    """Examine the whole journal: exit status 1 when a row was changed or removed after it was written."""
-    from appliance.config import load_line, need_journal
-    from appliance.journal import audit as examine
-
-    file = need_journal(load_line(line, config_dir))
-    found = examine(file)
-    for fault in found.faults:
-        console.print(f"[bold red]changed[/] {file}: {fault}", soft_wrap=True)
-    if found.missing:
-        console.print(
-            f"[yellow]missing[/] {found.missing} verdicts were given but not written (a killed line, or a full disk)",
-            soft_wrap=True,
-        )
-    if found.faults:
-        raise typer.Exit(1)
-    console.print(f"{file}: {found.rows} verdicts, the chain holds", soft_wrap=True)
-
-
 @app.command(epilog="Example:  inspect doctor --line 3")
 def doctor(line: LineName, config_dir: ConfigDir = None) -> None:
     """Check all that a line needs, and say what to mend; exit status 1 when something failed."""
@@ -268,6 +214,9 @@ def _show_live(name: str, running: RunningLine, stop: Stop) -> None:
             time.sleep(LOOK_S)
             if stop.is_set():
                 running.stop()
+
+
+cli_records.add_to(app)
 
 
 def main() -> None:

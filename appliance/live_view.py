@@ -12,7 +12,8 @@ from rich.text import Text
 
 from appliance.console_log import verdict_line
 from appliance.messages import Verdict
-from appliance.running import Event, RunningLine
+from appliance.notices import Event
+from appliance.running import RunningLine
 
 WINDOW = 1_000  # verdicts that latency and rate are taken from
 LAST_REJECTS, LAST_NOTICES = 8, 4

@@ -24,6 +24,10 @@ TOPICS = {
 VerdictName = Literal["pass", "reject"]
 Reason = Literal["", "defect", "late", "overrun", "no-image", "engine-fault", "not-calibrated", "stopping"]
 State = Literal["starting", "running", "camera-lost", "not-calibrated", "stopping", "stopped"]
+AlarmKind = Literal[
+    "camera-lost", "stall", "overrun", "late-rate", "plc-lost", "archive-full", "journal-slow", "drift", "recipe", ""
+]
+Severity = Literal["info", "warning", "error"]
 Milliseconds = Annotated[float, Meta(description="milliseconds")]
 UtcTime = Annotated[str, Meta(description="UTC, ISO 8601 with microseconds")]
 
@@ -114,7 +118,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     seq: Annotated[int, Meta(description="of the newest verdict")]
     time: UtcTime
-    severity: Literal["warning", "error"]
+    severity: Annotated[Severity, Meta(description="info: what was told of this kind before is over")]
+    kind: AlarmKind = ""
     text: str
 
 

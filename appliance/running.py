@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Literal
 
 import cv2
@@ -25,7 +24,8 @@ from appliance.config import Line
 from appliance.journal import Journal
 from appliance.judging import judge
 from appliance.loaded import LoadedRecipe
-from appliance.messages import Alarm, Verdict
+from appliance.messages import Alarm, AlarmKind, Severity
+from appliance.notices import Event, Notice
 from appliance.pictures import PictureWriter
 from appliance.pipeline import STALLED_S, Job, Pipeline
 from appliance.publisher import Publisher
@@ -34,17 +34,6 @@ GRAB_TIMEOUT_S = 0.1  # how often a quiet camera lets the capture thread look wh
 REOPEN_FIRST_S, REOPEN_LONGEST_S = 0.5, 5.0
 EVENTS_KEPT = 10_000
 SWITCH_INTERVAL_S = 0.0005
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that happened besides verdicts."""
-
-    severity: Literal["info", "warning", "error"]
-    text: str
-
-
-Event = Verdict | Notice
 
 
 class RunningLine:
@@ -70,7 +59,7 @@ class RunningLine:
             self._publisher = Publisher(line, self._camera.simulated)
             opened.callback(self._publisher.close)
             if journal := line.config.journal:
-                self._journal = Journal(line.path(journal.file), lambda text: self._notify("error", text))
+                self._journal = Journal(line.path(journal.file), lambda text: self._notify("error", text, "journal-slow"))
                 opened.callback(self._journal.close)
             self._pipeline = Pipeline(loaded)
             opened.callback(self._pipeline.close)
@@ -276,8 +265,8 @@ class RunningLine:
             self._pictures.offer(verdict, job.frame.image, frame_map, job.station.geometry, job.station.templates)
         self._pipeline.release(job)
 
-    def _notify(self, severity: Literal["info", "warning", "error"], text: str) -> None:
-        self._alarms.append(Notice(severity, text))
+    def _notify(self, severity: Severity, text: str, kind: AlarmKind = "") -> None:
+        self._alarms.append(Notice(severity, text, kind))
 
     def _raise_alarms(self) -> None:
         while self._alarms:
@@ -285,7 +274,7 @@ class RunningLine:
 
     def _raise_alarm(self, notice: Notice) -> None:
         self.events.append(notice)
-        if notice.severity != "info":
+        if notice.severity != "info" or notice.kind:
             self._publisher.publish_alarm(
                 Alarm(
                     line=self._line.name,
@@ -293,6 +282,7 @@ class RunningLine:
                     seq=self._publisher.seq,
                     time=utc_now(),
                     severity=notice.severity,
+                    kind=notice.kind,
                     text=notice.text,
                 )
             )

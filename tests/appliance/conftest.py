@@ -24,8 +24,9 @@ import pytest
 from appliance.clock import utc_now
 from appliance.config import Line, load_line
 from appliance.messages import Verdict
+from appliance.notices import Event
 from appliance.publisher import Publisher
-from appliance.running import Event, RunningLine
+from appliance.running import RunningLine
 from engines.geometry import Geometry, Pixels
 from engines.targets import HostSlot
 from engines.thresholds import Thresholds

@@ -18,7 +18,8 @@ import zmq
 from appliance.change_over import ask_for_recipe, control_address
 from appliance.config import Line, load_line
 from appliance.messages import RecipeAnswer
-from appliance.running import Notice, RunningLine
+from appliance.notices import Notice
+from appliance.running import RunningLine
 from engines.built import engine_folder
 from engines.errors import ConfigError
 from engines.lines import write_line_recipe

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from appliance.messages import Region
+from appliance.notices import Notice
 from appliance.pictures import MARK, WAITING, PictureWriter, draw_reject
-from appliance.running import Notice, RunningLine
+from appliance.running import RunningLine
 from engines.geometry import Geometry
 from engines.images import read_image
 from engines.recipe import Recipe

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.messages import Heartbeat, Verdict
-from appliance.running import Notice, RunningLine
+from appliance.notices import Notice
+from appliance.running import RunningLine
 from appliance.subscriber import Message, Subscriber
 from engines.errors import RecipeError
 from engines.recipe import WEIGHTS, Recipe

@@ -14,7 +14,8 @@ import pytest
 
 from appliance.capture import Camera, make_camera
 from appliance.config import Line
-from appliance.running import Notice, RunningLine
+from appliance.notices import Notice
+from appliance.running import RunningLine
 from engines.errors import ConfigError
 from engines.images import read_image
 from engines.recipe import Recipe
