@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,36 +12,54 @@ from appliance.cli_options import AsJson, ConfigDir, LineName
 
 records = typer.Typer()
 console = Console()
+Since = Annotated[str | None, typer.Option(help="Only from this time on, UTC: 2026-11-22 or 2026-11-22T06:00.")]
+Until = Annotated[str | None, typer.Option(help="Only before this time, UTC.")]
 
 
 @records.command(epilog="Example:  inspect history --line 3 --rejects --since 2026-11-22T06:00")
 def history(
     line: LineName,
     rejects: Annotated[bool, typer.Option("--rejects", help="Only rejects.")] = False,
-    since: Annotated[str | None, typer.Option(help="Only from this time on, UTC: 2026-11-22 or 2026-11-22T06:00.")] = None,
+    since: Since = None,
+    until: Until = None,
     part: Annotated[int | None, typer.Option(min=1, help="Only parts of this number.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Search the journal of a line's verdicts, also while it runs; the newest come first."""
-    from datetime import UTC, datetime
-
     from appliance.config import load_line, need_journal
     from appliance.console_log import EventLog
-    from appliance.journal import search
-    from engines.errors import ConfigError
+    from appliance.journal import Query, search
 
-    try:
-        moment = datetime.fromisoformat(since) if since else None
-    except ValueError as error:
-        raise ConfigError(f"--since {since}: give a date or a time, UTC, such as 2026-11-22T06:00") from error
-    begin = None
-    if moment is not None:
-        begin = (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+    query = Query(rejects=rejects, since=_moment("--since", since), until=_moment("--until", until), part=part)
     log = EventLog(console, as_json)
-    for verdict in search(need_journal(load_line(line, config_dir)), rejects, begin, part, limit):
+    for verdict in search(need_journal(load_line(line, config_dir)), query, limit):
         log.verdict(verdict)
+
+
+@records.command(epilog="Example:  inspect show --line 3 1234 --output scratch.png")
+def show(
+    line: LineName,
+    part: Annotated[int, typer.Argument(min=1, help="The part's number; of several starts of the line, the newest part.")],
+    epoch: Annotated[int | None, typer.Option(help="Which start of the line, as verdicts tell it.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The picture's file; default: part-PART.png in this folder.")] = None,
+    config_dir: ConfigDir = None,
+) -> None:
+    """Write an archived part's picture: the part with its regions, the anomaly map over it, and the template beside them."""
+    from appliance.config import load_line
+    from appliance.console_log import verdict_line
+    from appliance.showing import part_picture
+    from engines.errors import ConfigError
+    from engines.images import png_bytes
+
+    file = output or Path(f"part-{part}.png")
+    if file.suffix.lower() != ".png":
+        raise ConfigError(f"--output {file}: pictures are written as PNG; give a name that ends in .png")
+    verdict, picture = part_picture(load_line(line, config_dir), part, epoch)
+    file.write_bytes(png_bytes(picture))
+    console.print(verdict_line(verdict), soft_wrap=True, highlight=False)
+    console.print(str(file), soft_wrap=True, highlight=False, markup=False)
 
 
 @records.command(epilog="Example:  inspect audit --line 3")
@@ -61,6 +80,21 @@ def audit(line: LineName, config_dir: ConfigDir = None) -> None:
     if found.faults:
         raise typer.Exit(1)
     console.print(f"{file}: {found.rows} verdicts, the chain holds", soft_wrap=True)
+
+
+def _moment(option: str, text: str | None) -> str | None:
+    """A time as the journal writes it. Raises ConfigError for what is none."""
+    from datetime import UTC, datetime
+
+    from engines.errors import ConfigError
+
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: give a date or a time, UTC, such as 2026-11-22T06:00") from error
+    return (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
 def add_to(app: typer.Typer) -> None:

@@ -112,17 +112,19 @@ class ModbusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     acknowledge_ms: Annotated[int, Meta(ge=1, le=10_000, description="longest wait for it")] = 100
 
 
-class PicturesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Pictures of rejects for people: part, map and regions."""
-
-    folder: str
-    keep: Annotated[int, Meta(ge=1, le=1_000_000, description="newest pictures kept")] = 1_000
-
-
 class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The record of every verdict."""
 
     file: Annotated[str, Meta(min_length=1, description="SQLite file; on a disk of this box")]
+
+
+class ArchiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Frames and maps of all rejects and of a sample of passes."""
+
+    folder: Annotated[str, Meta(min_length=1, description="may be another line's, too: each has its own quota")]
+    quota_gb: Annotated[float, Meta(gt=0, le=1e6, description="oldest passes are removed first, then oldest rejects")] = 20.0
+    passes: Annotated[float, Meta(ge=0, le=1, description="share of passes that is kept")] = 0.01
+    free_gb: Annotated[float, Meta(ge=0, le=1e6, description="left free on the disk, for the journal and others")] = 1.0
 
 
 class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -133,8 +135,8 @@ class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     decision: DecisionConfig = DecisionConfig()
     publish: PublishConfig = PublishConfig()
     plc: ModbusConfig | None = None
-    pictures: PicturesConfig | None = None
     journal: JournalConfig | None = None
+    archive: ArchiveConfig | None = None
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -162,6 +164,15 @@ def need_journal(line: Line) -> Path:
             f'{line.file}: journal: none is kept; add [journal] with file = "/var/lib/inspect/journal-{line.name}.db"'
         )
     return line.path(line.config.journal.file)
+
+
+def need_archive(line: Line) -> Path:
+    """The folder of the line's archive. Raises ConfigError when its file names none."""
+    if line.config.archive is None:
+        raise ConfigError(
+            f'{line.file}: archive: no frames are kept; add [archive] with folder = "/var/lib/inspect/archive-{line.name}"'
+        )
+    return line.path(line.config.archive.folder)
 
 
 def need_plc(line: Line) -> ModbusConfig:

@@ -11,7 +11,7 @@ import hashlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from appliance.messages import Verdict
+from appliance.notices import Notify
 from engines.errors import ConfigError
 
 COLLECT_S = 0.04  # between the first verdict of a transaction and its writing
@@ -46,9 +47,9 @@ CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), count 
 class Journal:
     """Writes a line's verdicts; opened by one thread, offered to by another."""
 
-    def __init__(self, file: Path, warn: Callable[[str], None]) -> None:
-        """``warn`` is told from the writer's thread when the disk refuses. Raises ConfigError when there can be no journal."""
-        self._file, self._warn = file, warn
+    def __init__(self, file: Path, notify: Notify) -> None:
+        """``notify`` is told from the writer's thread what the disk refuses. Raises ConfigError where no journal can be."""
+        self._file, self._notify = file, notify
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self.left_out = 0
@@ -93,15 +94,17 @@ class Journal:
             except sqlite3.Error as error:
                 if str(error) != told:
                     told = str(error)
-                    self._warn(f"the journal cannot be written ({error}); {self._file}: make room, verdicts wait")
+                    text = f"the journal cannot be written ({error}); {self._file}: make room, verdicts wait"
+                    self._notify("error", text, "journal-slow")
                 if self._closing.is_set():
-                    self._warn(f"the journal lacks the last {len(batch) + self._queue.qsize()} verdicts ({error})")
+                    text = f"the journal lacks the last {len(batch) + self._queue.qsize()} verdicts ({error})"
+                    self._notify("error", text, "journal-slow")
                     return
                 self._closing.wait(RETRY_S)
 
     def _recovered(self, told: str) -> str:
         if told:
-            self._warn(f"the journal is written again; {self.left_out} verdicts are not in it")
+            self._notify("info", f"the journal is written again; {self.left_out} verdicts are not in it", "journal-slow")
         return ""
 
     def _collect(self, batch: list[bytes]) -> bool:
@@ -176,15 +179,34 @@ def audit(file: Path) -> Audit:
     return Audit(rows, faults, missing)
 
 
-def search(file: Path, rejects: bool, since: str | None, part: int | None, limit: int) -> Iterator[Verdict]:
-    """The newest verdicts that fit, newest first; ``since`` is UTC, ISO 8601. Raises ConfigError for no journal."""
-    query = (
-        "SELECT content FROM verdicts WHERE (? IS NULL OR verdict = ?) AND (? IS NULL OR decided >= ?) "
-        "AND (? IS NULL OR part_id = ?) ORDER BY number DESC LIMIT ?"
-    )
-    verdict = "reject" if rejects else None
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Which verdicts are looked for; None: any."""
+
+    rejects: bool = False  # only these
+    since: str | None = None  # decided then or later; UTC, ISO 8601
+    until: str | None = None  # decided before
+    part: int | None = None
+    epoch: int | None = None
+
+
+CONDITIONS = {
+    "since": "decided >= :since",
+    "until": "decided < :until",
+    "part": "part_id = :part",
+    "epoch": "epoch = :epoch",
+}
+
+
+def search(file: Path, query: Query, limit: int | None = None, oldest_first: bool = False) -> Iterator[Verdict]:
+    """The verdicts that fit, newest first unless asked otherwise. Raises ConfigError for no journal."""
+    asked = msgspec.structs.asdict(query)
+    conditions = [text for key, text in CONDITIONS.items() if asked[key] is not None]
+    conditions += ["verdict = 'reject'"] if query.rejects else []
+    where = " AND ".join(conditions) or "1"
+    order = "ASC" if oldest_first else "DESC"
+    statement = f"SELECT content FROM verdicts WHERE {where} ORDER BY number {order} LIMIT :limit"
     with closing(_read(file)) as database:
-        for (content,) in database.execute(query, (verdict, verdict, since, since, part, part, limit)):
+        for (content,) in database.execute(statement, asked | {"limit": -1 if limit is None else limit}):
             yield msgspec.json.decode(content, type=Verdict)
 
 

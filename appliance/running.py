@@ -17,6 +17,7 @@ from typing import Literal
 import cv2
 import zmq
 
+from appliance.archive import Archive
 from appliance.capture import Camera, CameraError, EndOfFrames, Frame, make_camera
 from appliance.change_over import ChangeOver
 from appliance.clock import utc_now
@@ -26,7 +27,6 @@ from appliance.judging import judge
 from appliance.loaded import LoadedRecipe
 from appliance.messages import Alarm, AlarmKind, Severity
 from appliance.notices import Event, Notice
-from appliance.pictures import PictureWriter
 from appliance.pipeline import STALLED_S, Job, Pipeline
 from appliance.publisher import Publisher
 
@@ -59,18 +59,15 @@ class RunningLine:
             self._publisher = Publisher(line, self._camera.simulated)
             opened.callback(self._publisher.close)
             if journal := line.config.journal:
-                self._journal = Journal(line.path(journal.file), lambda text: self._notify("error", text, "journal-slow"))
+                self._journal = Journal(line.path(journal.file), self._notify)
                 opened.callback(self._journal.close)
             self._pipeline = Pipeline(loaded)
             opened.callback(self._pipeline.close)
             self._change_over = ChangeOver(line, self._publisher.context, self._pipeline, self._notify)
             opened.pop_all()
-        pictures = line.config.pictures
-        self._pictures = None
-        if pictures:
-            self._pictures = PictureWriter(
-                line.path(pictures.folder), pictures.keep, lambda text: self._notify("warning", text)
-            )
+        self._archive: Archive | None = None
+        if archive := line.config.archive:
+            self._archive = Archive(archive, line.path(archive.folder), line.name, self._publisher.epoch, self._notify)
         self._deadline_ns = line.config.decision.deadline_ms * 1_000_000
         self._submitted = 0
         self._camera_lost = False
@@ -144,7 +141,7 @@ class RunningLine:
         self._pipeline.station.close()
         self._camera.close()
         self._publisher.close()
-        for writer in (self._pictures, self._journal):
+        for writer in (self._archive, self._journal):
             if writer:
                 writer.close()
         if self._failure is not None:
@@ -226,7 +223,7 @@ class RunningLine:
                 ready = dict(poller.poll(self._poll_ms(self._publisher.beat())))
                 if self._pipeline.wakeup in ready:
                     os.eventfd_read(self._pipeline.wakeup)
-            for writer in (self._pictures, self._journal):
+            for writer in (self._archive, self._journal):
                 if writer:
                     writer.close()  # now, so that what it has to tell is still heard
             self._raise_alarms()
@@ -258,11 +255,11 @@ class RunningLine:
         if self._journal:
             self._journal.offer(content)
         self.events.append(verdict)
-        if self._pictures and verdict.verdict == "reject" and job.frame.image is not None:
+        if self._archive and job.frame.image is not None:
             # After a fault of the engine the slot holds an earlier part's map, or NaN.
             has_map = job.slot is not None and not job.abandoned and verdict.reason != "engine-fault"
             frame_map = job.slot.frame_map if has_map and job.slot else None
-            self._pictures.offer(verdict, job.frame.image, frame_map, job.station.geometry, job.station.templates)
+            self._archive.offer(verdict, job.frame.image, frame_map, job.station.geometry.region)
         self._pipeline.release(job)
 
     def _notify(self, severity: Severity, text: str, kind: AlarmKind = "") -> None:

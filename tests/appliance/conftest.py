@@ -214,6 +214,11 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIEN
         time.sleep(0.005)
 
 
+def unexpected(severity: str, text: str, kind: str = "") -> None:
+    """Takes notices where none should come. What it raises ends the thread that notifies, which pytest then tells."""
+    pytest.fail(f"{severity} {kind}: {text}")
+
+
 def save_noise(folder: Path, count: int, side: int = 64, grey: bool = False) -> list[Pixels]:
     """Write lossless pictures of noise, named in playing order; returns them as (H, W, 3) RGB or (H, W)."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import LineConfig, PylonConfig, ReplayConfig, is_local, load_line, need_plc
+from appliance.config import ArchiveConfig, LineConfig, PylonConfig, ReplayConfig, is_local, load_line, need_plc
 from engines.errors import ConfigError
 
 MINIMAL = 'recipe = "r"\n[camera]\nkind = "pylon"\n'
@@ -25,7 +25,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert (config.engine.target, config.engine.slots, config.decision.deadline_ms) == ("torch", 3, 500)
     assert is_local(config.publish.verdicts)
     assert is_local(config.publish.snapshot)
-    assert (config.publish.keys, config.plc, config.pictures) == (None, None, None)
+    assert (config.publish.keys, config.plc, config.journal, config.archive) == (None, None, None, None)
 
 
 def test_every_table_is_read(tmp_path: Path) -> None:
@@ -33,14 +33,13 @@ def test_every_table_is_read(tmp_path: Path) -> None:
         tmp_path,
         REPLAY + 'rate = 2.5\nloop = true\nresize = true\n[engine]\nslots = 1\n[decision]\ndeadline_ms = 80\n'
         '[publish]\nverdicts = "ipc:///run/v"\nsnapshot = "ipc:///run/s"\n'
-        '[plc]\nkind = "modbus"\nhost = "10.0.0.9"\nbase = 100\n[pictures]\nfolder = "rejects"\nkeep = 7\n',
+        '[plc]\nkind = "modbus"\nhost = "10.0.0.9"\nbase = 100\n[archive]\nfolder = "frames"\nquota_gb = 7.5\n',
     )  # fmt: skip
     assert config.camera == ReplayConfig(source="parts", rate=2.5, loop=True, resize=True)
     assert (config.engine.slots, config.decision.deadline_ms, config.publish.verdicts) == (1, 80, "ipc:///run/v")
     assert config.plc is not None
     assert (config.plc.host, config.plc.port, config.plc.base, config.plc.acknowledge) == ("10.0.0.9", 502, 100, False)
-    assert config.pictures is not None
-    assert config.pictures.keep == 7
+    assert config.archive == ArchiveConfig(folder="frames", quota_gb=7.5, passes=0.01, free_gb=1.0)
 
 
 def test_features_keep_their_order_and_types(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.journal import Journal, audit, search
+from appliance.journal import Journal, Query, audit, search
 from appliance.messages import Verdict
 from engines.errors import ConfigError
 from engines.recipe import Recipe
@@ -23,6 +23,7 @@ from tests.appliance.conftest import (
     inspect_process,
     make_verdict,
     read_events,
+    unexpected,
     verdicts_of,
     wait_for,
 )
@@ -32,7 +33,7 @@ RATE, KILLS = 20, 2
 
 
 def _written(file: Path, verdicts: list[Verdict]) -> Path:
-    journal = Journal(file, pytest.fail)
+    journal = Journal(file, unexpected)
     for verdict in verdicts:
         journal.offer(msgspec.json.encode(verdict))
     journal.close()
@@ -52,7 +53,7 @@ def test_a_journal_holds_every_verdict_as_it_was_given(tmp_path: Path) -> None:
     verdicts = _verdicts(50)
     file = _written(tmp_path / "not" / "there" / "journal.db", verdicts[:20])
     _written(file, verdicts[20:])  # goes on after a restart
-    assert list(search(file, rejects=False, since=None, part=None, limit=100)) == verdicts[::-1]
+    assert list(search(file, Query(), limit=100)) == verdicts[::-1]
     assert audit(file) == (50, [], 0)
 
 
@@ -61,10 +62,13 @@ def test_search_by_verdict_time_and_part(tmp_path: Path) -> None:
         msgspec.structs.replace(verdict, decided=f"2026-11-22T06:{verdict.seq:02d}:00.5+00:00") for verdict in _verdicts(30)
     ]
     file = _written(tmp_path / "journal.db", verdicts)
-    rejects = [verdict.seq for verdict in search(file, rejects=True, since="2026-11-22T06:20:00+00:00", part=None, limit=9)]
+    rejects = [verdict.seq for verdict in search(file, Query(rejects=True, since="2026-11-22T06:20:00+00:00"), limit=9)]
     assert rejects == [30, 27, 24, 21]
-    assert [verdict.seq for verdict in search(file, rejects=False, since=None, part=7, limit=9)] == [7]
-    assert len(list(search(file, rejects=False, since=None, part=None, limit=9))) == 9
+    until = search(file, Query(since="2026-11-22T06:20:00+00:00", until="2026-11-22T06:23:00+00:00"), oldest_first=True)
+    assert [verdict.seq for verdict in until] == [20, 21, 22]
+    assert [verdict.seq for verdict in search(file, Query(part=7), limit=9)] == [7]
+    assert list(search(file, Query(part=7, epoch=2))) == []
+    assert len(list(search(file, Query(), limit=9))) == 9
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,7 @@ def test_verdicts_that_were_given_but_not_written_are_counted(tmp_path: Path) ->
 def test_a_line_writes_its_verdicts(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:
     line = make_line(recipe=recipe.folder, journal={"file": "journal.db"})
     verdicts = verdicts_of(inspect_all(line, parts=5))
-    assert list(search(line.path("journal.db"), rejects=False, since=None, part=None, limit=10)) == verdicts[::-1]
+    assert list(search(line.path("journal.db"), Query(), limit=10)) == verdicts[::-1]
     assert audit(line.path("journal.db")).rows == 5
 
 
@@ -118,7 +122,7 @@ def test_a_killed_line_loses_at_most_a_tenth_of_a_second(
             process.wait(10)
         told = [event for event in read_events(out) if event["event"] == "verdict"]
         given |= {(event["epoch"], event["seq"]) for event in told}
-    kept = {(one.epoch, one.seq) for one in search(line.path("journal.db"), False, None, None, 10_000)}
+    kept = {(one.epoch, one.seq) for one in search(line.path("journal.db"), Query())}
     assert len(given - kept) <= KILLS * (RATE // 10 + 1)
     found = audit(line.path("journal.db"))
     assert not found.faults
@@ -131,7 +135,7 @@ from pathlib import Path
 from appliance.journal import Journal
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 told = []
-journal = Journal(Path(sys.argv[1]), told.append)
+journal = Journal(Path(sys.argv[1]), lambda *notice: told.append(" ".join(notice)))
 def offer(first):
     for seq in range(first, first + 200):
         journal.offer(b'{"epoch": 1, "seq": %d, "more": "%s"}' % (seq, b"x" * 400))
@@ -153,8 +157,8 @@ def test_a_full_disk_delays_nobody_and_what_waited_is_written_later(tmp_path: Pa
     done = subprocess.run([sys.executable, "-c", FULL_DISK, file], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
-    assert first.startswith("the journal cannot be written (")
-    assert second == "the journal is written again; 0 verdicts are not in it"
+    assert first.startswith("error the journal cannot be written (")
+    assert second == "info the journal is written again; 0 verdicts are not in it journal-slow"
     assert audit(file) == (400, [], 0)
 
 
@@ -204,4 +208,4 @@ def test_bad_input_is_one_line(
 def test_a_place_where_no_journal_can_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"journal\.file: .*cannot be written as a journal"):
-        Journal(tmp_path / "file" / "journal.db", pytest.fail)
+        Journal(tmp_path / "file" / "journal.db", unexpected)

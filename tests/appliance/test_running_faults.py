@@ -17,7 +17,6 @@ from appliance.config import Line
 from appliance.notices import Notice
 from appliance.running import RunningLine
 from engines.errors import ConfigError
-from engines.images import read_image
 from engines.recipe import Recipe
 from tests.appliance.conftest import (
     Floats,
@@ -91,13 +90,12 @@ def test_scores_that_are_not_numbers_reject(
             scores.fill(np.nan)
 
     made_engine.act = act
-    pictures = tmp_path / "pictures"
-    verdicts = verdicts_of(inspect_all(make_line(recipe=recipe.folder, pictures={"folder": str(pictures)}), parts=3))
+    archive = {"folder": str(tmp_path / "frames"), "passes": 0, "free_gb": 0}
+    verdicts = verdicts_of(inspect_all(make_line(recipe=recipe.folder, archive=archive), parts=3))
     assert reasons(verdicts) == ["", "engine-fault", ""]
     assert (verdicts[1].verdict, verdicts[1].score) == ("reject", None)
-    (picture,) = pictures.iterdir()
-    assert picture.name == f"3-{verdicts[1].epoch}-00000002-engine-fault.png"
-    assert read_image(picture).shape[1] == 512, "the part alone: there is no map to show beside it"
+    (frame,) = (tmp_path / "frames").glob("*/*")
+    assert frame.name == f"3-{verdicts[1].epoch}-00000002-engine-fault.png", "the frame alone: there is no map of it"
 
 
 def test_a_lost_camera_is_told_and_taken_up_again(

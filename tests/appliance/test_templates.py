@@ -11,7 +11,7 @@ from appliance.change_over import ask_for_recipe
 from appliance.judging import matched
 from appliance.messages import TemplateMatch
 from appliance.running import RunningLine
-from engines.images import read_image
+from appliance.showing import part_picture
 from engines.recipe import Recipe
 from engines.templates import read_templates
 from tests.appliance.conftest import MakeLine, inspect_all, verdicts_of, wait_for
@@ -22,9 +22,10 @@ OPENVINO = {"target": "openvino", "precision": "float32"}
 def test_verdicts_tell_the_template_and_pictures_show_it(
     tmp_path: Path, make_line: MakeLine, banked: Recipe, golden_folder: Path
 ) -> None:
-    folder, names = tmp_path / "pictures", banked.manifest.templates
+    folder, names = tmp_path / "frames", banked.manifest.templates
     camera = {"kind": "replay", "source": str(golden_folder), "rate": 0}
-    line = make_line(recipe=banked.folder, camera=camera, engine=OPENVINO, pictures={"folder": str(folder)})
+    records = {"archive": {"folder": str(folder), "free_gb": 0}, "journal": {"file": "journal.db"}}
+    line = make_line(recipe=banked.folder, camera=camera, engine=OPENVINO, **records)
     verdicts = verdicts_of(inspect_all(line))
     assert len(verdicts) == 14
     for verdict in verdicts:
@@ -39,7 +40,7 @@ def test_verdicts_tell_the_template_and_pictures_show_it(
     for verdict in verdicts:
         if verdict.verdict == "reject":
             assert verdict.template is not None
-            picture = read_image(folder / f"3-{verdict.epoch}-{verdict.seq:08d}-defect.png")
+            _, picture = part_picture(line, verdict.part_id, None)
             template = read_templates(banked).picture(verdict.template.index)
             shown = picture[-512:, 2 * 512 :]
             assert np.abs(shown.astype(int) - template).mean() < 1
