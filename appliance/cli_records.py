@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from appliance.cli_options import AsJson, ConfigDir, LineName
+
+if TYPE_CHECKING:
+    from appliance.config import Line
 
 records = typer.Typer()
 console = Console()
@@ -62,6 +65,47 @@ def show(
     console.print(str(file), soft_wrap=True, highlight=False, markup=False)
 
 
+@records.command(epilog="Example:  inspect replay --line 3 --since 2026-11-22 --recipe recipes/bracket-new")
+def replay(
+    line: LineName,
+    since: Since = None,
+    until: Until = None,
+    rejects: Annotated[bool, typer.Option("--rejects", help="Only rejects.")] = False,
+    recipe: Annotated[Path | None, typer.Option(help="A recipe's folder; default: the line's.")] = None,
+    target: Annotated[str | None, typer.Option(help="What computes; default: as the line.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Default: as the line; of another target, its first.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the newest.")] = None,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run archived frames through a recipe again, and compare with the journal; exit status 1 on a difference.
+
+    With another recipe this is the shadow comparison before a change-over: only verdicts and reasons are compared.
+    """
+    import os
+
+    from appliance.config import load_line
+    from appliance.journal import Query
+    from appliance.replay_report import ReplayReport
+    from appliance.replaying import find_archived
+    from appliance.replaying import replay as run_again
+    from engines.progress import Steps
+
+    loaded = load_line(line, config_dir)
+    query = Query(rejects=rejects, since=_moment("--since", since), until=_moment("--until", until))
+    parts = find_archived(loaded, query, limit)
+    os.nice(10)  # a line that runs on this box goes first
+    report = ReplayReport(console, as_json)
+    again = run_again(_on_engine(loaded, target, precision), recipe or loaded.path(loaded.config.recipe), parts)
+    with Steps(Console(stderr=True), "replaying").shown() as steps:
+        for done, part in enumerate(again, start=1):
+            report.take(part)
+            steps.tell(done, len(parts))
+    report.close()
+    if report.tally.same < report.tally.compared:
+        raise typer.Exit(1)
+
+
 @records.command(epilog="Example:  inspect audit --line 3")
 def audit(line: LineName, config_dir: ConfigDir = None) -> None:
     """Examine the whole journal: exit status 1 when a row was changed or removed after it was written."""
@@ -80,6 +124,20 @@ def audit(line: LineName, config_dir: ConfigDir = None) -> None:
     if found.faults:
         raise typer.Exit(1)
     console.print(f"{file}: {found.rows} verdicts, the chain holds", soft_wrap=True)
+
+
+def _on_engine(line: Line, target: str | None, precision: str | None) -> Line:
+    """The line with another engine, where one is asked for."""
+    from msgspec.structs import replace
+
+    from engines.targets import default_precision
+
+    engine = line.config.engine
+    if target is not None and target != engine.target:
+        engine = replace(engine, target=target, precision=default_precision(target), streams=1)
+    if precision is not None:
+        engine = replace(engine, precision=precision)
+    return replace(line, config=replace(line.config, engine=engine))
 
 
 def _moment(option: str, text: str | None) -> str | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import queue
+import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +27,7 @@ from engines.errors import ConfigError
 COLLECT_S = 0.04  # between the first verdict of a transaction and its writing
 RETRY_S = 1.0
 MOST_WAITING = 20_000  # verdicts, some kilobytes each, while the disk refuses
+LEAST_FREE = 1_000_000  # bytes, for SQLite's own files
 FIRST = b"\0" * 32
 
 SCHEMA = """
@@ -53,16 +56,23 @@ class Journal:
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self.left_out = 0
+        self._waiting_since_s: float | None = None
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with closing(_open(file)) as database:
-                database.executescript(SCHEMA)
+            _open(file).close()
         except (OSError, sqlite3.Error) as error:
-            raise ConfigError(
-                f"journal.file: {file}: cannot be written as a journal ({error}); mend the place, or choose another"
-            ) from error
+            if not _is_full(file.parent):  # a full disk does not keep a line from starting: the writer tells of it
+                raise ConfigError(
+                    f"journal.file: {file}: cannot be written as a journal ({error}); mend the place, or choose another"
+                ) from error
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
+
+    @property
+    def behind_s(self) -> float:
+        """How long the oldest verdict that is being written has waited; 0 while the disk refuses, which is told as such."""
+        since_s = self._waiting_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     def offer(self, content: bytes) -> None:
         """Have a verdict (JSON) written soon."""
@@ -89,9 +99,11 @@ class Journal:
                     while batch:
                         append(database, batch)
                         batch.clear()
+                        self._waiting_since_s = None
                         told = self._recovered(told)
                         ended = ended or self._collect(batch)
             except sqlite3.Error as error:
+                self._waiting_since_s = None
                 if str(error) != told:
                     told = str(error)
                     text = f"the journal cannot be written ({error}); {self._file}: make room, verdicts wait"
@@ -110,6 +122,7 @@ class Journal:
     def _collect(self, batch: list[bytes]) -> bool:
         """Wait for a verdict, then take what comes within a moment. Returns whether the end was asked for."""
         item = self._queue.get()
+        self._waiting_since_s = time.monotonic()
         self._closing.wait(COLLECT_S)
         while item is not None:
             batch.append(item)
@@ -197,14 +210,13 @@ CONDITIONS = {
 }
 
 
-def search(file: Path, query: Query, limit: int | None = None, oldest_first: bool = False) -> Iterator[Verdict]:
-    """The verdicts that fit, newest first unless asked otherwise. Raises ConfigError for no journal."""
+def search(file: Path, query: Query, limit: int | None = None) -> Iterator[Verdict]:
+    """The verdicts that fit, newest first. Raises ConfigError for no journal."""
     asked = msgspec.structs.asdict(query)
     conditions = [text for key, text in CONDITIONS.items() if asked[key] is not None]
     conditions += ["verdict = 'reject'"] if query.rejects else []
     where = " AND ".join(conditions) or "1"
-    order = "ASC" if oldest_first else "DESC"
-    statement = f"SELECT content FROM verdicts WHERE {where} ORDER BY number {order} LIMIT :limit"
+    statement = f"SELECT content FROM verdicts WHERE {where} ORDER BY number DESC LIMIT :limit"
     with closing(_read(file)) as database:
         for (content,) in database.execute(statement, asked | {"limit": -1 if limit is None else limit}):
             yield msgspec.json.decode(content, type=Verdict)
@@ -212,9 +224,18 @@ def search(file: Path, query: Query, limit: int | None = None, oldest_first: boo
 
 def _open(file: Path) -> sqlite3.Connection:
     database = sqlite3.connect(file, isolation_level=None)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")  # what was committed survives a loss of power, too
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")  # what was committed survives a loss of power, too
+        database.executescript(SCHEMA)
+    except sqlite3.Error:
+        database.close()
+        raise
     return database
+
+
+def _is_full(folder: Path) -> bool:
+    return folder.is_dir() and shutil.disk_usage(folder).free < LEAST_FREE
 
 
 def _read(file: Path) -> sqlite3.Connection:

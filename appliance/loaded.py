@@ -28,6 +28,7 @@ class LoadedRecipe(Station):
             mask_file = folder / IGNORE_MASK
             ignored = ignored_map(read_image(mask_file), geometry, str(mask_file))
         self.calibrated = thresholds is not None
+        self.held_out_scores = thresholds.held_out_scores if thresholds else ()
         self.templates = read_templates(self.recipe, features=False)
         self.decider = Decider(thresholds, geometry, ignored)
         config = line.config.engine

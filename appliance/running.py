@@ -26,6 +26,7 @@ from appliance.journal import Journal
 from appliance.judging import judge
 from appliance.loaded import LoadedRecipe
 from appliance.messages import Alarm, AlarmKind, Severity
+from appliance.monitor import Monitor
 from appliance.notices import Event, Notice
 from appliance.pipeline import STALLED_S, Job, Pipeline
 from appliance.publisher import Publisher
@@ -68,6 +69,7 @@ class RunningLine:
         self._archive: Archive | None = None
         if archive := line.config.archive:
             self._archive = Archive(archive, line.path(archive.folder), line.name, self._publisher.epoch, self._notify)
+        self._monitor = Monitor()
         self._deadline_ns = line.config.decision.deadline_ms * 1_000_000
         self._submitted = 0
         self._camera_lost = False
@@ -261,11 +263,14 @@ class RunningLine:
             frame_map = job.slot.frame_map if has_map and job.slot else None
             self._archive.offer(verdict, job.frame.image, frame_map, job.station.geometry.region)
         self._pipeline.release(job)
+        self._alarms.extend(self._monitor.take(verdict, job.station.held_out_scores))
 
     def _notify(self, severity: Severity, text: str, kind: AlarmKind = "") -> None:
         self._alarms.append(Notice(severity, text, kind))
 
     def _raise_alarms(self) -> None:
+        if self._journal:
+            self._alarms.extend(self._monitor.look_at_journal(self._journal.behind_s))
         while self._alarms:
             self._raise_alarm(self._alarms.popleft())
 

@@ -64,8 +64,8 @@ def test_search_by_verdict_time_and_part(tmp_path: Path) -> None:
     file = _written(tmp_path / "journal.db", verdicts)
     rejects = [verdict.seq for verdict in search(file, Query(rejects=True, since="2026-11-22T06:20:00+00:00"), limit=9)]
     assert rejects == [30, 27, 24, 21]
-    until = search(file, Query(since="2026-11-22T06:20:00+00:00", until="2026-11-22T06:23:00+00:00"), oldest_first=True)
-    assert [verdict.seq for verdict in until] == [20, 21, 22]
+    until = search(file, Query(since="2026-11-22T06:20:00+00:00", until="2026-11-22T06:23:00+00:00"))
+    assert [verdict.seq for verdict in until] == [22, 21, 20]
     assert [verdict.seq for verdict in search(file, Query(part=7), limit=9)] == [7]
     assert list(search(file, Query(part=7, epoch=2))) == []
     assert len(list(search(file, Query(), limit=9))) == 9

@@ -1,0 +1,178 @@
+"""Replay: archived frames through a recipe's engine as it is now, and how its verdicts differ from the journal's.
+
+With the recipe and engine that gave a verdict, everything measured must come out again.  With another recipe, engine or
+threshold it is the shadow comparison before a change-over: there scores differ, and what counts is whether verdicts do.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+
+from appliance.archive_files import entry
+from appliance.capture import Frame
+from appliance.config import Line, need_archive, need_journal
+from appliance.journal import Query, search
+from appliance.judging import judge
+from appliance.loaded import LoadedRecipe
+from appliance.messages import Verdict
+from appliance.pipeline import Job, Pipeline
+from engines.errors import ConfigError, ImageError
+from engines.images import read_image
+
+# The same engine on the same box gives the same bits; float32 sums taken in another order, as another number of cores
+# takes them, still agree to this, relative to the score.
+TOLERANCE = 1e-5
+CIRCUMSTANCES = ("late", "overrun", "no-image", "stopping")  # reasons that the picture does not decide
+COMPARED = ("verdict", "reason", "score", "template", "regions")
+CONDITIONS = ("recipe", "engine", "threshold")  # where these differ, not all of the above can be the same
+IGNORED = tuple(name for name in Verdict.__struct_fields__ if name not in COMPARED + CONDITIONS)
+LONGEST_S = 60.0  # for one frame
+POLL_S = 1.0
+
+
+class Archived(NamedTuple):
+    """A verdict in the journal, and its frame's file."""
+
+    verdict: Verdict
+    frame: Path
+
+
+class Replayed(NamedTuple):
+    """One part, then and now."""
+
+    was: Verdict
+    now: Verdict
+    differs: tuple[str, ...]  # of COMPARED
+    by_circumstances: bool  # it was not measured then: there is nothing to compare with
+
+
+class Tally:
+    """What a replay has found."""
+
+    def __init__(self) -> None:
+        self.compared = self.same = 0
+        self.pass_to_reject = self.reject_to_pass = 0
+        self.by_circumstances = 0
+        self.largest_difference = 0.0  # of scores
+        self.conditions: Counter[str] = Counter()  # parts by what was another one then
+
+    def take(self, part: Replayed) -> None:
+        """Count a part."""
+        was, now = part.was, part.now
+        if part.by_circumstances:
+            self.by_circumstances += 1
+            return
+        self.compared += 1
+        self.same += not part.differs
+        if "verdict" in part.differs:
+            self.reject_to_pass += now.verdict == "pass"
+            self.pass_to_reject += now.verdict == "reject"
+        if was.score is not None and now.score is not None:
+            self.largest_difference = max(self.largest_difference, abs(was.score - now.score))
+        self.conditions.update(name for name in CONDITIONS if getattr(was, name) != getattr(now, name))
+
+
+def find_archived(line: Line, query: Query, limit: int | None) -> list[Archived]:
+    """The newest verdicts that fit and whose frames are in the archive, oldest first.
+
+    Raises ConfigError when there is no journal, no archive, or no such frame.
+    """
+    folder, journal = need_archive(line), need_journal(line)
+    stems = ((verdict, entry(folder, verdict)) for verdict in search(journal, query))
+    frames = (Archived(verdict, stem.with_name(f"{stem.name}.png")) for verdict, stem in stems)
+    found = list(islice((one for one in frames if one.frame.exists()), limit))[::-1]
+    if not found:
+        raise ConfigError(
+            f"no frame of these verdicts is in {folder}; choose another time, or see what there is: "
+            f"inspect history --line {line.name}"
+        )
+    return found
+
+
+def replay(line: Line, recipe: Path, parts: Sequence[Archived]) -> Iterator[Replayed]:
+    """Run the frames through the recipe on the line's engine, and judge them as the line does; in order.
+
+    Raises UserError kinds when recipe or engine cannot be loaded, or the frames are not of the recipe's size.
+    """
+    cv2.setNumThreads(1)  # its helpers wait by spinning, on cores that engines compute on
+    loaded = LoadedRecipe(line, recipe)
+    pipeline = Pipeline(loaded)
+    in_flight: deque[Verdict] = deque()
+    try:
+        _check_size(loaded, parts)
+        for part in parts:
+            if len(in_flight) == line.config.engine.slots:
+                yield from _finished(pipeline, in_flight)
+            image, fault = None, None
+            try:
+                image = read_image(part.frame)
+            except ImageError as error:
+                fault = str(error)
+            now_ns = time.monotonic_ns()
+            frame = Frame(part.verdict.frame, now_ns, part.verdict.camera_time, image, fault, part.verdict.source)
+            pipeline.submit(frame, now_ns + int(LONGEST_S * 1e9))
+            in_flight.append(part.verdict)
+        while in_flight:
+            yield from _finished(pipeline, in_flight)
+    finally:
+        pipeline.close()
+        loaded.close()
+
+
+def differences(was: Verdict, now: Verdict) -> tuple[str, ...]:
+    """What differs of what can be compared; see the module's description."""
+    same_engine = (was.recipe, was.engine) == (now.recipe, now.engine)
+    equal = {"verdict": was.verdict == now.verdict, "reason": was.reason == now.reason}
+    if same_engine:
+        equal["score"] = _close(was.score, now.score)
+        equal["template"] = (was.template and was.template.name) == (now.template and now.template.name)
+    if same_engine and was.threshold == now.threshold:
+        equal["regions"] = len(was.regions) == len(now.regions) and all(
+            (a.x, a.y, a.w, a.h, a.area) == (b.x, b.y, b.w, b.h, b.area) and _close(a.peak, b.peak)
+            for a, b in zip(was.regions, now.regions, strict=True)
+        )
+    return tuple(name for name in COMPARED if not equal.get(name, True))
+
+
+def _close(was: float | None, now: float | None) -> bool:
+    if was is None or now is None:
+        return was is now
+    return math.isclose(was, now, rel_tol=TOLERANCE)
+
+
+def _finished(pipeline: Pipeline[LoadedRecipe], in_flight: deque[Verdict]) -> Iterator[Replayed]:
+    """Wait for the next frames' verdicts."""
+    jobs: list[Job[LoadedRecipe]] = []
+    while not jobs:
+        if select.select([pipeline.wakeup], [], [], POLL_S)[0]:
+            os.eventfd_read(pipeline.wakeup)
+        jobs = pipeline.results()
+    for job in jobs:
+        was = in_flight.popleft()
+        now = judge(job, was.line, was.epoch, was.seq, was.simulated)
+        pipeline.release(job)
+        by_circumstances = was.reason in CIRCUMSTANCES
+        yield Replayed(was, now, () if by_circumstances else differences(was, now), by_circumstances)
+
+
+def _check_size(loaded: LoadedRecipe, parts: Sequence[Archived]) -> None:
+    measured = next((part for part in parts if part.verdict.score is not None), None)
+    if measured is None:
+        return
+    height, width = read_image(measured.frame).shape[:2]
+    wanted = loaded.geometry.frame
+    if (width, height) != wanted:
+        raise ConfigError(
+            f"{loaded.recipe.folder}: made for frames of {wanted[0]} x {wanted[1]} pixels, the archived ones are "
+            f"{width} x {height}; give a recipe for such frames, or another time"
+        )
