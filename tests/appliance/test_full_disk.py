@@ -48,12 +48,13 @@ def fill(file: Path) -> None:
 
 
 def test_a_full_disk_stops_no_verdict_and_what_waited_is_journalled_later(
-    tmp_path: Path, make_line: MakeLine, recipe: Recipe, parts_folder: Path
+    tmp_path: Path, make_line: MakeLine, built: Recipe, parts_folder: Path
 ) -> None:
     with small_disk(tmp_path / "disk") as (disk, enter):
         place = tmp_path / "disk"
         line = make_line(
-            recipe=recipe.folder,
+            recipe=built.folder,
+            engine={"target": "openvino", "precision": "float32"},
             camera={"kind": "replay", "source": str(parts_folder), "rate": 8, "loop": True},
             decision={"deadline_ms": 5_000},
             journal={"file": str(place / "journal.db")},
