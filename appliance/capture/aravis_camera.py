@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 import time
 from typing import Any
 
@@ -21,8 +22,8 @@ try:
     from gi.repository import Aravis, GLib
 except (ImportError, ValueError) as missing:
     raise CameraError(
-        f'camera.kind = "aravis": {missing}; install it with: apt install python3-gi gir1.2-aravis-0.8, '
-        "and let this Python see it with: make aravis"
+        f'camera.kind = "aravis": {missing}; install it with: apt install python3-gi gir1.2-aravis-0.8, and let this Python '
+        f"see it with: ln -s /usr/lib/python3/dist-packages/gi {sysconfig.get_path('purelib')}/"
     ) from missing
 
 RECEIVE_BUFFER = 16 * 2**20  # bytes; the kernel grants at most net.core.rmem_max
