@@ -29,7 +29,7 @@ class Capture:
         self._submitted = 0
         self._moved_s = time.monotonic()  # when the present step began
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
-        self.lost = camera.lost
+        self._gone = camera.state == "gone"
         self.over = False
         self.failure: BaseException | None = None
         self.epoch_due = threading.Event()  # set here, cleared by the decision loop when it has begun a new epoch
@@ -40,6 +40,11 @@ class Capture:
         # A step may wait for a free slot until its part's deadline.
         longest = STALLED_S + self._deadline_ns / 1e9
         return self.failure is None and (self.over or time.monotonic() - self._moved_s < longest)
+
+    @property
+    def lost(self) -> bool:
+        """Whether no pictures can be expected now."""
+        return self._gone or self._camera.state != "here"
 
     def start(self) -> None:
         """Begin."""
@@ -59,9 +64,9 @@ class Capture:
                 except EndOfFrames:
                     self._notify("info", "the replay is over")
                     break
-                if self._camera.lost:
-                    self.lost = True
-                elif self.lost:
+                if self._camera.state == "gone":
+                    self._gone = True
+                elif self._gone:
                     self._resume()
                 self._submit(frames)
             try:
@@ -91,4 +96,4 @@ class Capture:
             self.epoch_due.set()
             while self.epoch_due.is_set() and not self._stop.wait(0.01):
                 pass
-        self.lost = False
+        self._gone = False

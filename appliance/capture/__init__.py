@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from appliance.config import Line
 from engines.errors import UserError
@@ -47,12 +47,18 @@ class Frame:
     release: Callable[[], None] = field(default=_nothing)
 
 
+CameraState = Literal["here", "silent", "gone"]  # silent: may be back at once, or be given up; gone: tried again
+
+
 class Camera(Protocol):
     """One camera of one line; used by one thread at a time, except `Frame.release`."""
 
     simulated: bool  # the pictures are not of real parts
-    lost: bool  # gone for now, and tried again
     patient: bool  # its next picture may wait until there is room for it: no part moves on meanwhile
+
+    @property
+    def state(self) -> CameraState:
+        """Whether pictures can be expected."""
 
     def open(self) -> None:
         """Connect, apply the configured features, start to grab. Raises CameraError."""

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from appliance.capture import CameraError, CameraLostError, Frame
+from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.counter import GIGE_COUNTER_SPAN, FrameCounter
 from appliance.capture.trigger_clock import TriggerClock
 from appliance.config import AravisConfig, FeatureValue, Line
@@ -39,7 +39,8 @@ CHANNELS = {"Mono8": 1, "RGB8": 3, "RGB8Packed": 3} | dict.fromkeys(MOSAICS, 1)
 class AravisCamera:
     """One camera; a picture is copied out of the driver's buffer, which goes back at once."""
 
-    lost = patient = False
+    state: CameraState = "here"
+    patient = False
 
     def __init__(self, config: AravisConfig, line_file: str) -> None:
         self._config, self._line_file = config, line_file

@@ -14,12 +14,14 @@ import select
 import signal
 import socket
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 
 from appliance.capture import Camera, CameraError, CameraLostError, Frame, make_camera
-from appliance.capture.wire import Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Order
+from appliance.capture.wire import BEAT_S, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Order
 from appliance.config import Line
 
 GRAB_TIMEOUT_S = 0.1
@@ -35,6 +37,16 @@ class CameraMain:
         self._poll.register(channel.fileno(), select.POLLIN)
         self._free: list[int] = []
         self._halting = False
+        self._moved_ns = time.monotonic_ns()
+
+    def beat(self) -> None:
+        """In a thread of its own: tell that this process lives, also while the camera is opened or waited for."""
+        try:
+            while True:
+                self._channel.send(Alive(self._moved_ns))
+                time.sleep(BEAT_S)
+        except OSError:
+            os._exit(0)  # the line is gone, whatever the vendor's library is at
 
     def serve(self) -> None:
         """From `Begin` to `Halted` or `Failed`."""
@@ -49,6 +61,7 @@ class CameraMain:
         try:
             camera = make_camera(Line(begin.name, Path(begin.file), begin.config), begin.frame_size)
             camera.open()
+            self._moved_ns = time.monotonic_ns()
             self._channel.send(Opened(camera.simulated))
             self._bring_all(camera)
             self._channel.send(Halted())
@@ -63,13 +76,9 @@ class CameraMain:
             self._obey(wait_ms=0)
             if not self._free:  # the driver keeps what comes meanwhile
                 self._obey(wait_ms=100)
-                self._channel.send(Alive())
                 continue
-            frames = camera.grab(GRAB_TIMEOUT_S)
-            for frame in frames:
+            for frame in camera.grab(GRAB_TIMEOUT_S):
                 self._bring(frame)
-            if not frames:
-                self._channel.send(Alive())
         for frame in camera.stop():
             self._bring(frame)
         camera.close()  # before the last word: who hears it may open the camera at once
@@ -90,6 +99,7 @@ class CameraMain:
 
     def _obey(self, wait_ms: int) -> None:
         """Carry out the orders that are there; an end of the channel that is gone is the end of this process."""
+        self._moved_ns = time.monotonic_ns()
         while self._poll.poll(wait_ms):
             order = self._channel.receive()
             if order is None:
@@ -113,7 +123,9 @@ def main() -> None:
         return
     channel = Channel(socket.socket(fileno=end), Order)
     try:
-        CameraMain(channel, memory).serve()
+        served = CameraMain(channel, memory)
+        threading.Thread(target=served.beat, name="beat", daemon=True).start()
+        served.serve()
     except (BrokenPipeError, ConnectionResetError):
         return  # the line is gone: nobody is left to tell
     finally:

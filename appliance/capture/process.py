@@ -14,11 +14,12 @@ from functools import partial
 import numpy as np
 
 from appliance.capture import CameraError, CameraLostError, Frame
-from appliance.capture.wire import LARGEST, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Report
+from appliance.capture.wire import BEAT_S, LARGEST, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Report
 from appliance.config import CameraConfig, Line
 
 OPEN_S = 30.0  # finding a camera in the network and reading its description takes seconds
-SILENT_S = 2.0  # beyond what the camera's own waits take
+SILENT_S = 5 * BEAT_S  # without a sign of life: something is wrong
+HUNG_S = 2.0  # for this long: killed; a step may take so long beyond the camera's own waits
 STOP_S = 3.0
 
 
@@ -37,9 +38,10 @@ class CameraProcess:
         self._channel = Channel(ours, Report)
         self._poll = select.poll()
         self._poll.register(ours, select.POLLIN)
-        self._silent_s = OPEN_S
+        self._step_s = OPEN_S  # the longest step allowed
         self._heard_s = time.monotonic()
         self._size = 0
+        self.silent = False
         self.opened = False
         self.simulated = False
 
@@ -51,7 +53,6 @@ class CameraProcess:
         self._size = frame_size[0] * frame_size[1] * 3
         os.ftruncate(self._memory_fd, self._size * slots)
         self._memory = np.frombuffer(mmap.mmap(self._memory_fd, self._size * slots), np.uint8)
-        self._heard_s = time.monotonic()
         try:
             self._channel.send(Begin(line.name, str(line.file), line.config, frame_size, slots))
         except OSError as error:
@@ -60,21 +61,30 @@ class CameraProcess:
     def take(self, timeout_s: float) -> list[Frame]:
         """The next frame, if one comes within the timeout.
 
-        Raises CameraLostError when the process has ended, or says nothing for longer than its camera may take; CameraError when
-        the camera refuses its configuration.
+        Raises CameraLostError when the process has ended, is silent, or is at one step for longer than its camera may take;
+        CameraError when the camera refuses its configuration.
         """
         if not self._poll.poll(max(0, int(timeout_s * 1000))):
-            if time.monotonic() - self._heard_s > self._silent_s:
-                raise CameraLostError(f"camera {self._name}: its process has not moved for {self._silent_s:g} s, and is killed")
+            # Judged only when nothing waits to be read: it may be this process that did not move.
+            silent_s = time.monotonic() - self._heard_s
+            self.silent = self.opened and silent_s > SILENT_S
+            if silent_s > (HUNG_S if self.opened else OPEN_S):
+                raise CameraLostError(f"camera {self._name}: its process has been silent for {silent_s:.1f} s, and is killed")
             return []
         report = self._channel.receive()
         self._heard_s = time.monotonic()
+        self.silent = False
+        if isinstance(report, Alive):
+            step_s = self._heard_s - report.moved_ns / 1e9
+            if step_s > self._step_s:
+                raise CameraLostError(f"camera {self._name}: its driver has hung for {step_s:.1f} s, and is killed")
+            return []
         if isinstance(report, Brought):
             return [self._frame(report)]
         if isinstance(report, Opened):
             self.opened, self.simulated = True, report.simulated
             waits = 2 * self._config.timeout_ms / 1e3 if self._config.trigger == "software" else 0.0
-            self._silent_s = SILENT_S + waits
+            self._step_s = HUNG_S + waits
         elif isinstance(report, Failed):
             raise CameraLostError(report.text) if report.lost else CameraError(report.text)
         elif report is None or isinstance(report, Halted):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pypylon import genicam, pylon
 
-from appliance.capture import CameraError, CameraLostError, Frame
+from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.counter import GIGE_COUNTER_SPAN, FrameCounter
 from appliance.capture.trigger_clock import TriggerClock
 from appliance.config import FeatureValue, Line, PylonConfig
@@ -21,7 +21,8 @@ CHANNELS = {pylon.PixelType_Mono8: 1, pylon.PixelType_RGB8packed: 3}  # taken as
 class PylonCamera:
     """One Basler camera. A picture stays in the driver's buffer until its frame is released: nothing is copied."""
 
-    lost = patient = False
+    state: CameraState = "here"
+    patient = False
 
     def __init__(self, config: PylonConfig, line_file: str) -> None:
         self._config, self._line_file = config, line_file

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from appliance.capture import CameraError, EndOfFrames, Frame
+from appliance.capture import CameraError, CameraState, EndOfFrames, Frame
 from appliance.config import Line, ReplayConfig
 from engines.errors import ImageError
 from engines.geometry import Pixels
@@ -24,7 +24,7 @@ class ReplayCamera:
     """Plays each picture when it is due; a damaged file is a frame without picture, not a gap."""
 
     simulated = True
-    lost = False
+    state: CameraState = "here"
 
     def __init__(self, config: ReplayConfig, source: Path, frame_size: tuple[int, int]) -> None:
         self._config, self._source, self._frame_size = config, source, frame_size

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from appliance.capture import CameraError, CameraLostError, Frame
+from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.process import CameraProcess
 from appliance.config import CameraConfig, Line
 from appliance.messages import AlarmKind
@@ -32,7 +32,14 @@ class SupervisedCamera:
         self._number = self._offset = 0  # of the newest frame; of the process's first one
         self._next_try_s, self._pause_s = 0.0, RETRY_FIRST_S
         self._picture_s = self._due_s = 0.0
-        self.simulated = self.lost = False
+        self.simulated = self._lost = False
+
+    @property
+    def state(self) -> CameraState:
+        """See `Camera.state`."""
+        if self._lost:
+            return "gone"
+        return "silent" if self._process is not None and self._process.silent else "here"
 
     def open(self) -> None:
         """See `Camera.open`. Raises CameraLostError only when an absent camera is not waited for."""
@@ -57,7 +64,7 @@ class SupervisedCamera:
             if self._process is None:
                 return self._while_lost(timeout_s)
             frames = self._process.take(timeout_s)
-            if self.lost:
+            if self._lost:
                 if self._process.opened:
                     self._is_back()
                 return self._missed()
@@ -68,7 +75,7 @@ class SupervisedCamera:
 
     def stop(self) -> list[Frame]:
         """See `Camera.stop`."""
-        return self._numbered(self._process.stop()) if self._process and not self.lost else []
+        return self._numbered(self._process.stop()) if self._process and not self._lost else []
 
     def close(self) -> None:
         """See `Camera.close`."""
@@ -99,14 +106,14 @@ class SupervisedCamera:
 
     def _is_back(self) -> None:
         self._is_open()
-        self.lost = False
+        self._lost = False
         meanwhile = "got no-image rejects" if self._config.counted else "were not counted: a new epoch begins"
         self._notify("info", f"camera {self._config.identity}: is back; parts that passed meanwhile {meanwhile}", "camera-lost")
 
     def _lose(self, why: str, kind: AlarmKind) -> None:
         """Kill the process, and try again after a pause; each pause is twice the one before."""
         self.close()
-        self.lost = True
+        self._lost = True
         self._notify("error", f"{why} (next try in {self._pause_s:g} s)", kind)
         self._next_try_s = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, RETRY_LONGEST_S)
@@ -124,7 +131,7 @@ class SupervisedCamera:
     def _missed(self) -> list[Frame]:
         """A frame without picture for each trigger that was due while the camera was gone."""
         frames: list[Frame] = []
-        while self.lost and self._config.counted and time.monotonic() >= self._next_due_s():
+        while self._lost and self._config.counted and time.monotonic() >= self._next_due_s():
             self._due_s = self._next_due_s()
             self._number += 1
             frames.append(Frame(self._number, int(self._due_s * 1e9), 0, None, "the camera is lost"))

@@ -10,6 +10,7 @@ import msgspec
 from appliance.config import LineConfig
 
 LARGEST = 1 << 18  # bytes of a message
+BEAT_S = 0.05
 
 T = TypeVar("T")
 
@@ -59,7 +60,9 @@ class Brought(msgspec.Struct, frozen=True, tag=True):
 
 
 class Alive(msgspec.Struct, frozen=True, tag=True):
-    """From the camera: nothing new, but it moves."""
+    """From the camera, every `BEAT_S`: the process lives, and began its present step at ``moved_ns`` (monotonic)."""
+
+    moved_ns: int
 
 
 class Halted(msgspec.Struct, frozen=True, tag=True):
