@@ -5,13 +5,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench lint install trt-wheel aravis clean
+.PHONY: demo test faults bench lint install trt-wheel aravis clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tests.virtual_line.demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+# Hours: every fault as often as the README says, and an hour's soak.
+faults: $(VENV)/installed
+	$(BIN)/python -m pytest tests/faults --all-faults -s -v
 
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks

@@ -12,7 +12,7 @@ from appliance.messages import Reason
 from appliance.notices import Notify
 from appliance.pipeline import STALLED_S, Pipeline
 
-GRAB_TIMEOUT_S = 0.1  # how often a quiet camera lets the thread look whether it should stop
+GRAB_TIMEOUT_S = 0.05  # how often a quiet camera lets the thread look whether it should stop
 
 
 class Capture:
@@ -56,6 +56,7 @@ class Capture:
             self._thread.join()
 
     def _run(self) -> None:
+        lost = False
         try:
             while not self._stop.is_set():
                 self._moved_s = time.monotonic()
@@ -68,6 +69,9 @@ class Capture:
                     self._gone = True
                 elif self._gone:
                     self._resume()
+                if self.lost != lost:
+                    lost = self.lost
+                    self._pipeline.wake()  # the decision loop tells the state at once
                 self._submit(frames)
             try:
                 self._submit(self._camera.stop(), stopping=True)

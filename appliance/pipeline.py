@@ -143,6 +143,10 @@ class Pipeline(Generic[S]):
         since = self._waiting_since_s
         return self._worker.is_alive() and (since is None or time.monotonic() - since < STALLED_S)
 
+    def wake(self) -> None:
+        """Have the decision loop look; any thread."""
+        os.eventfd_write(self.wakeup, 1)
+
     def close(self) -> None:
         """Stop the worker after the work it has begun; jobs in flight are lost, so take the results first."""
         self._work.put(None)
@@ -180,16 +184,13 @@ class Pipeline(Generic[S]):
     def _refuse(self, job: Job[S], reason: Reason, detail: str) -> None:
         job.reason, job.detail, job.done = reason, detail, True
         self._order.append(job)
-        self._wake()
+        self.wake()
 
     def _give_back(self, job: Job[S]) -> None:
         if job.slot is not None:
             job.station.free.put(job.slot)
         with self._handover:
             job.station.frames -= 1
-
-    def _wake(self) -> None:
-        os.eventfd_write(self.wakeup, 1)
 
     def _run(self) -> None:
         while (job := self._work.get()) is not None:
@@ -213,5 +214,5 @@ class Pipeline(Generic[S]):
                 self.late_results += 1
                 self._give_back(job)
             else:
-                self._wake()
+                self.wake()
             del job, slot  # else the last frame before a pause would keep its engine in memory after a change-over

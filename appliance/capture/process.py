@@ -14,11 +14,11 @@ from functools import partial
 import numpy as np
 
 from appliance.capture import CameraError, CameraLostError, Frame
-from appliance.capture.wire import BEAT_S, LARGEST, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Report
+from appliance.capture.wire import LARGEST, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Report
 from appliance.config import CameraConfig, Line
 
 OPEN_S = 30.0  # finding a camera in the network and reading its description takes seconds
-SILENT_S = 5 * BEAT_S  # without a sign of life: something is wrong
+SILENT_S = 0.15  # without a sign of life: something is wrong; the PLC is to know within three heartbeats
 HUNG_S = 2.0  # for this long: killed; a step may take so long beyond the camera's own waits
 STOP_S = 3.0
 

@@ -10,7 +10,7 @@ import msgspec
 from appliance.config import LineConfig
 
 LARGEST = 1 << 18  # bytes of a message
-BEAT_S = 0.05
+BEAT_S = 0.02
 
 T = TypeVar("T")
 
