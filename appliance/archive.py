@@ -56,7 +56,7 @@ class Archive:
     """Archives one line's frames; offered to by one thread."""
 
     def __init__(self, config: ArchiveConfig, folder: Path, line: str, epoch: int, notify: Notify) -> None:
-        """``epoch`` is of the verdicts to come. ``notify`` is told from the writer's thread what the disk refuses."""
+        """``epoch`` is of the first verdicts to come. ``notify`` is told from the writer's thread what the disk refuses."""
         self._config, self._folder, self._epoch, self._notify = config, folder, epoch, notify
         self._stock = Stock(folder, line)
         self._free = deque(_Place() for _ in range(PLACES))
@@ -101,7 +101,7 @@ class Archive:
     def _run(self) -> None:
         ended = False
         try:
-            for _ in self._stock.count(besides=self._epoch):
+            for _ in self._stock.count(before=self._epoch):
                 ended = self._write_next(wait=False)
                 if ended:
                     break

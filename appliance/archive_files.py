@@ -99,15 +99,15 @@ class Stock:
         """Count an entry in."""
         self._change((not stem.name.endswith("-pass"), stem.parent.name), size)
 
-    def count(self, besides: int) -> Iterator[None]:
-        """Count what is there but entries of the epoch ``besides``, which are counted as they are written.
+    def count(self, before: int) -> Iterator[None]:
+        """Count what is there of epochs ``before`` this one; what is written from now on is counted by `add`.
 
         Yields now and then, so that the caller can do more urgent work. Files that a killed line left half written go.
         """
         for day in sorted(day for day in _names(self._folder) if DAY.fullmatch(day)):
             for i, file in enumerate(os.scandir(self._folder / day)):
                 found = self._name.fullmatch(file.name.removeprefix("."))
-                if found and int(found[2]) != besides:
+                if found and int(found[2]) < before:
                     with suppress(FileNotFoundError):  # somebody else removed it
                         if file.name.startswith("."):
                             Path(file).unlink()
