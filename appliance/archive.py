@@ -55,9 +55,9 @@ class _Place:
 class Archive:
     """Archives one line's frames; offered to by one thread."""
 
-    def __init__(self, config: ArchiveConfig, folder: Path, line: str, epoch: int, notify: Notify) -> None:
-        """``epoch`` is of the first verdicts to come. ``notify`` is told from the writer's thread what the disk refuses."""
-        self._config, self._folder, self._epoch, self._notify = config, folder, epoch, notify
+    def __init__(self, config: ArchiveConfig, folder: Path, line: str, notify: Notify) -> None:
+        """``notify`` is told from the writer's thread what the disk refuses."""
+        self._config, self._folder, self._notify = config, folder, notify
         self._stock = Stock(folder, line)
         self._free = deque(_Place() for _ in range(PLACES))
         self._queue: queue.SimpleQueue[_Place | None] = queue.SimpleQueue()
@@ -101,7 +101,7 @@ class Archive:
     def _run(self) -> None:
         ended = False
         try:
-            for _ in self._stock.count(before=self._epoch):
+            for _ in self._stock.count():
                 ended = self._write_next(wait=False)
                 if ended:
                     break

@@ -93,21 +93,25 @@ class Stock:
         self._bytes: dict[tuple[bool, str], int] = {}  # by (reject, day): passes sort first, and the oldest day of them
         self._next: deque[str] = deque()  # names to remove next, of the first group
         self._listed: tuple[bool, str] | None = None
+        self._counted = False
+        self._added: set[str] = set()  # names, while what was there before is being counted
         self.total = 0  # bytes
 
     def add(self, stem: Path, size: int) -> None:
-        """Count an entry in."""
+        """Count an entry that was written."""
+        if not self._counted:
+            self._added.add(stem.name)
         self._change((not stem.name.endswith("-pass"), stem.parent.name), size)
 
-    def count(self, before: int) -> Iterator[None]:
-        """Count what is there of epochs ``before`` this one; what is written from now on is counted by `add`.
+    def count(self) -> Iterator[None]:
+        """Count what is there already.
 
         Yields now and then, so that the caller can do more urgent work. Files that a killed line left half written go.
         """
         for day in sorted(day for day in _names(self._folder) if DAY.fullmatch(day)):
             for i, file in enumerate(os.scandir(self._folder / day)):
                 found = self._name.fullmatch(file.name.removeprefix("."))
-                if found and int(found[2]) < before:
+                if found and found[1] not in self._added:
                     with suppress(FileNotFoundError):  # somebody else removed it
                         if file.name.startswith("."):
                             Path(file).unlink()
@@ -115,6 +119,8 @@ class Stock:
                             self._change((found[4] != "pass", day), file.stat().st_size)
                 if i % COUNTED_AT_ONCE == 0:
                     yield
+        self._counted = True
+        self._added.clear()
 
     def remove_oldest(self) -> bool:
         """Remove the entry that goes first. Returns False when there is none."""

@@ -77,7 +77,7 @@ class RunningLine:
             opened.pop_all()
         self._archive: Archive | None = None
         if archive := line.config.archive:
-            self._archive = Archive(archive, line.path(archive.folder), line.name, self._publisher.epoch, self._notify)
+            self._archive = Archive(archive, line.path(archive.folder), line.name, self._notify)
         self._monitor = Monitor()
         if not loaded.calibrated:
             self._notify(
