@@ -134,6 +134,13 @@ def make_thresholds(digest: str = "0" * 64, **changes: Any) -> Thresholds:
     return Thresholds(**fields | changes)
 
 
+@pytest.fixture
+def roomy_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No frame of a short run is left out of the archive, however slow the disk is just now."""
+    monkeypatch.setattr("appliance.archive.PLACES", 100)
+    monkeypatch.setattr("appliance.archive.PLACES_OF_REJECTS", 0)
+
+
 class MadeEngine:
     """An engine that finds every part perfect, after ``act(call, map, scores)`` has had its way; calls count from 1."""
 

@@ -81,6 +81,7 @@ def test_a_frame_and_its_map_come_back_byte_for_byte(tmp_path: Path, grey: bool)
     assert measured[1] == (5, 6, 40, 41)
 
 
+@pytest.mark.usefixtures("roomy_archive")
 def test_a_line_archives_its_rejects_and_a_sample_of_its_passes_as_the_engine_saw_them(
     tmp_path: Path, make_line: MakeLine, recipe: Recipe, made_engine: MadeEngine, parts_folder: Path
 ) -> None:
@@ -91,9 +92,8 @@ def test_a_line_archives_its_rejects_and_a_sample_of_its_passes_as_the_engine_sa
             frame_map.fill(0)
 
     made_engine.act = act
-    camera = {"kind": "replay", "source": str(parts_folder), "rate": 20}
     archive = {"folder": "../frames", "passes": 0.5, "free_gb": 0}
-    verdicts = verdicts_of(inspect_all(make_line(recipe=recipe.folder, camera=camera, archive=archive)))
+    verdicts = verdicts_of(inspect_all(make_line(recipe=recipe.folder, archive=archive)))
     folder = tmp_path / "frames"
     wanted = [one for one in verdicts if one.verdict == "reject" or sampled(one.epoch, one.seq, 0.5)]
     assert len([one for one in wanted if one.verdict == "reject"]) == 4

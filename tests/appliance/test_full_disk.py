@@ -54,7 +54,7 @@ def test_a_full_disk_stops_no_verdict_and_what_waited_is_journalled_later(
         place = tmp_path / "disk"
         line = make_line(
             recipe=built.folder,
-            engine={"target": "openvino", "precision": "float32"},
+            engine={"target": "openvino", "precision": "float32", "slots": 32},
             camera={"kind": "replay", "source": str(parts_folder), "rate": 8, "loop": True},
             decision={"deadline_ms": 5_000},
             journal={"file": str(place / "journal.db")},

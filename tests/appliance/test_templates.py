@@ -19,6 +19,7 @@ from tests.appliance.conftest import MakeLine, inspect_all, verdicts_of, wait_fo
 OPENVINO = {"target": "openvino", "precision": "float32"}
 
 
+@pytest.mark.usefixtures("roomy_archive")
 def test_verdicts_tell_the_template_and_pictures_show_it(
     tmp_path: Path, make_line: MakeLine, banked: Recipe, golden_folder: Path
 ) -> None:
