@@ -28,6 +28,7 @@ PLACES = 8  # frames that wait at most
 PLACES_OF_REJECTS = 4  # of these, left to rejects when passes come in numbers
 REMOVED_AT_ONCE = 64  # entries; a quota that was lowered is reached step by step, while frames go on to be written
 CALM_S = 60.0  # without a refusal before an alarm is called over, so that a disk that is full now and then does not flap
+LONGEST_CLOSE_S = 5.0
 A = TypeVar("A", bound=npt.NDArray[np.generic])
 
 
@@ -64,8 +65,8 @@ class Archive:
         self._crowded_out = 0  # by the decision loop: all places were in use
         self._refused = 0  # by the disk
         self._told: set[str] = set()
-        self._told_crowded = 0
         self._refused_s = 0.0
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
         self._thread.start()
 
@@ -87,16 +88,21 @@ class Archive:
             return
         if len(self._free) < needed:
             self._crowded_out += 1
+            self._refuse("frames come faster than they can be written")  # told here: a disk that hangs holds the writer
             return
         place = self._free.pop()  # the one used last: no more buffers are made than are needed
         place.take(verdict, image, frame_map, region)
         self._queue.put(place)
 
     def close(self) -> None:
-        """Write what waits, and end; may be called again."""
+        """Write what waits, and end; a disk that hangs is not waited for. May be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join(LONGEST_CLOSE_S)
         if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
+            self._refuse(f"the disk hangs, {PLACES - len(self._free)} are lost")
 
     def _run(self) -> None:
         ended = False
@@ -127,9 +133,6 @@ class Archive:
             self._recover()
         finally:
             self._free.append(place)
-        if self._crowded_out > self._told_crowded:
-            self._told_crowded = self._crowded_out
-            self._refuse("frames come faster than they can be written")
         return False
 
     def _write(self, place: _Place) -> None:

@@ -108,19 +108,21 @@ class Stock:
 
         Yields now and then, so that the caller can do more urgent work. Files that a killed line left half written go.
         """
-        for day in sorted(day for day in _names(self._folder) if DAY.fullmatch(day)):
-            for i, file in enumerate(os.scandir(self._folder / day)):
-                found = self._name.fullmatch(file.name.removeprefix("."))
-                if found and found[1] not in self._added:
-                    with suppress(FileNotFoundError):  # somebody else removed it
-                        if file.name.startswith("."):
-                            Path(file).unlink()
-                        else:
-                            self._change((found[4] != "pass", day), file.stat().st_size)
-                if i % COUNTED_AT_ONCE == 0:
-                    yield
-        self._counted = True
-        self._added.clear()
+        try:
+            for day in sorted(day for day in _names(self._folder) if DAY.fullmatch(day)):
+                for i, file in enumerate(os.scandir(self._folder / day)):
+                    found = self._name.fullmatch(file.name.removeprefix("."))
+                    if found and found[1] not in self._added:
+                        with suppress(FileNotFoundError):  # somebody else removed it
+                            if file.name.startswith("."):
+                                Path(file).unlink()
+                            else:
+                                self._change((found[4] != "pass", day), file.stat().st_size)
+                    if i % COUNTED_AT_ONCE == 0:
+                        yield
+        finally:
+            self._counted = True
+            self._added.clear()
 
     def remove_oldest(self) -> bool:
         """Remove the entry that goes first. Returns False when there is none."""

@@ -114,7 +114,7 @@ def watch(
                 if isinstance(message, Verdict):
                     log.verdict(message)
                 elif isinstance(message, Alarm):
-                    log.say(message.severity, message.text)
+                    log.notice(message)
         finally:
             subscriber.close()
 
@@ -192,7 +192,7 @@ def _log_events(running: RunningLine, stop: Stop) -> None:
         last_round = not running.running
         while running.events:
             event = running.events.popleft()
-            log.verdict(event) if isinstance(event, Verdict) else log.say(event.severity, event.text)
+            log.verdict(event) if isinstance(event, Verdict) else log.notice(event)
         if last_round:
             break
         time.sleep(LOOK_S)

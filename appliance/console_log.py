@@ -8,7 +8,8 @@ import msgspec
 from rich.console import Console
 
 from appliance.clock import utc_now
-from appliance.messages import Verdict
+from appliance.messages import Alarm, Verdict
+from appliance.notices import Notice
 
 COLOURS = {"pass": "green", "reject": "bold red", "info": "cyan", "warning": "yellow", "error": "bold red"}
 
@@ -30,6 +31,10 @@ class EventLog:
                 soft_wrap=True,
                 highlight=False,
             )
+
+    def notice(self, notice: Notice | Alarm) -> None:
+        """What a line told besides verdicts."""
+        self.say(notice.severity, notice.text, {"kind": notice.kind} if notice.kind else None)
 
     def verdict(self, verdict: Verdict) -> None:
         """A verdict."""

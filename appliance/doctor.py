@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 import zmq
 
 from appliance.capture import make_camera
-from appliance.config import Line, PylonConfig
+from appliance.config import ArchiveConfig, Line, PylonConfig
 from appliance.plc import PlcError, make_plc
 from engines.built import load_engine
 from engines.errors import UserError
@@ -45,6 +47,8 @@ def examine(line: Line) -> Iterator[Finding]:
         yield _guarded("engine", lambda: _engine(line, recipe))
         yield _guarded("camera", lambda: _camera(line, recipe))
     yield _ports(line)
+    if line.config.archive is not None:
+        yield _archive(line, line.config.archive)
     if line.config.plc is None:
         yield Finding("plc", "warning", f"{line.file}: no [plc] table: nothing ejects rejects")
     else:
@@ -133,6 +137,23 @@ def _ports(line: Line) -> Finding:
                         f"publish.{key}: {address}: {error.strerror}; fine if this line is running, else choose another port",
                     )
     return Finding("ports", "ok", f"{publish.verdicts} and {publish.snapshot} can be bound")
+
+
+def _archive(line: Line, config: ArchiveConfig) -> Finding:
+    """Whether the archive can be written, and its disk is as large as its quota."""
+    folder = line.path(config.folder)
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        return Finding("archive", "failed", f"archive.folder: {folder} cannot be written; mend its rights, or choose another")
+    total, _, free = (size / 1e9 for size in shutil.disk_usage(there))
+    room = f"its disk has {total:.1f} GB, {free:.1f} GB free"
+    if free < config.free_gb:
+        return Finding(
+            "archive", "failed", f"{room}: nothing is archived below archive.free_gb = {config.free_gb:g}; make room"
+        )
+    if total < config.quota_gb + config.free_gb:
+        return Finding("archive", "warning", f"{room}: archive.quota_gb = {config.quota_gb:g} does not fit; lower it")
+    return Finding("archive", "ok", f"{folder}: {room}, quota {config.quota_gb:g} GB")
 
 
 def _plc(line: Line) -> Finding:

@@ -135,3 +135,21 @@ def test_a_line_that_runs_meanwhile_is_not_disturbed(make_line: MakeLine, recipe
         assert findings(line)["ports"].outcome == "warning"
         station.publish()
         assert station.publisher.seq == 1
+
+
+@pytest.mark.usefixtures("made_engine")
+@pytest.mark.parametrize(
+    ("archive", "outcome", "text"),
+    [
+        ({"folder": "not/there/yet", "quota_gb": 0.1, "free_gb": 0}, "ok", "GB free, quota 0.1 GB"),
+        ({"folder": "frames", "free_gb": 1e6}, "failed", "nothing is archived below archive.free_gb"),
+        ({"folder": "frames", "quota_gb": 1e6}, "warning", "archive.quota_gb = 1e+06 does not fit; lower it"),
+        ({"folder": "3.toml/frames"}, "failed", "cannot be written; mend its rights"),
+    ],
+)
+def test_the_archives_disk_is_looked_at(
+    make_line: MakeLine, recipe: Recipe, archive: dict[str, object], outcome: str, text: str
+) -> None:
+    finding = findings(make_line(recipe=recipe.folder, archive=archive))["archive"]
+    assert finding.outcome == outcome, finding
+    assert text in finding.text

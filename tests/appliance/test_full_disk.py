@@ -16,7 +16,7 @@ from appliance.journal import Query, audit, search
 from appliance.messages import Alarm, Heartbeat, Verdict
 from appliance.subscriber import Subscriber
 from engines.recipe import Recipe
-from tests.appliance.conftest import PATIENCE_S, MakeLine, assert_counted, reasons, wait_for
+from tests.appliance.conftest import PATIENCE_S, MakeLine, assert_counted, read_events, reasons, wait_for
 
 MEGABYTES, RESERVE_GB = 12, 0.006
 
@@ -102,6 +102,8 @@ def test_a_full_disk_stops_no_verdict_and_what_waited_is_journalled_later(
         assert_counted(verdicts, len(verdicts))
         assert set(reasons(verdicts)) <= {"", "defect", "stopping"}, "measured and in time, all of them"
         assert [text for severity, kind, text in alarms if kind == "archive-full"] == told_of(place)
+        logged = [event for event in read_events(tmp_path / "run.jsonl") if "kind" in event]
+        assert [(event["event"], event["kind"], event["text"]) for event in logged] == alarms, "alarms are log lines, too"
         journal = shutil.copy(disk / "journal.db", tmp_path)
         assert audit(Path(journal)) == (len(verdicts), [], 0)
         assert list(search(Path(journal), Query()))[::-1] == verdicts
@@ -111,3 +113,31 @@ def test_a_full_disk_stops_no_verdict_and_what_waited_is_journalled_later(
 def told_of(place: Path) -> list[str]:
     cause = f"less than archive.free_gb = {RESERVE_GB:g} is free on its disk"
     return [f"frames are not archived: {cause}; inspection goes on; see to the disk of {place / 'archive'}"]
+
+
+LATECOMER = """
+import sys
+from pathlib import Path
+from appliance.journal import Journal
+journal = Journal(Path(sys.argv[1]), lambda *notice: print(*notice, flush=True))
+print("started", flush=True)
+journal.offer(b'{"epoch": 1, "seq": 1}')
+sys.stdin.readline()
+journal.close()
+"""
+
+
+def test_a_disk_that_is_full_already_keeps_no_line_from_starting(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as (disk, enter):
+        fill(disk / "filler")
+        words = [*enter, sys.executable, "-c", LATECOMER, str(tmp_path / "disk" / "journal.db")]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as late:
+            assert late.stdin is not None
+            assert late.stdout is not None
+            assert late.stdout.readline() == "started\n"
+            assert late.stdout.readline().startswith("error the journal cannot be written (")
+            (disk / "filler").unlink()
+            assert late.stdout.readline() == "info the journal is written again; 0 verdicts are not in it journal-slow\n"
+            late.stdin.write("\n")
+        assert late.returncode == 0
+        assert audit(Path(shutil.copy(disk / "journal.db", tmp_path))).rows == 1
