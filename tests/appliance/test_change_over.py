@@ -110,7 +110,7 @@ def test_memory_returns_over_many_changes(built: Recipe, make_line: MakeLine, pa
         shutil.copytree(built.folder, tmp_path / name)
     line = make_line(
         recipe="../a",
-        camera={"kind": "replay", "source": str(parts_folder), "rate": 10, "loop": True},
+        camera={"kind": "replay", "source": str(parts_folder), "rate": 5, "loop": True},
         # Room for the parts that come while the next engine is loaded.
         engine={"target": "openvino", "precision": "float32", "slots": 16},
     )
