@@ -45,26 +45,33 @@ def entry(folder: Path, verdict: Verdict) -> Path:
 
 
 def encode(image: Pixels, frame_map: Map | None, region: Box) -> dict[str, bytes]:
-    """The content of an entry's files by suffix, the map's first: where there is a frame, there is all."""
+    """The content of an entry's files by suffix, the map's first: where there is a frame, there is all.
+
+    Raises ValueError or cv2.error for what is no picture.
+    """
     files = {}
     if frame_map is not None:
         stream = io.BytesIO()
         np.savez(stream, map=frame_map, region=np.array(region))
         files[".npz"] = stream.getvalue()
-    _, png = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR), PNG)
+    done, png = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR), PNG)
+    if not done:
+        raise ValueError("the frame cannot be written as PNG")
     files[".png"] = png.tobytes()
     return files
 
 
 def write(stem: Path, files: dict[str, bytes]) -> None:
-    """Write an entry's files, each whole or not at all. Raises OSError."""
+    """Write an entry's files, all or none, and each whole. Raises OSError."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, content in files.items():
-        aside = stem.with_name(f".{stem.name}{suffix}")
-        try:
+    names = [(stem.with_name(f".{stem.name}{suffix}"), stem.with_name(f"{stem.name}{suffix}")) for suffix in files]
+    try:
+        for (aside, _), content in zip(names, files.values(), strict=True):
             aside.write_bytes(content)
-            aside.replace(stem.with_name(stem.name + suffix))
-        finally:
+        for aside, file in names:
+            aside.replace(file)
+    finally:
+        for aside, _ in names:
             aside.unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -10,13 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from appliance.archive import Archive
+from appliance.config import ArchiveConfig
 from appliance.journal import Query, audit, search
 from appliance.messages import Alarm, Heartbeat, Verdict
 from appliance.subscriber import Subscriber
 from engines.recipe import Recipe
-from tests.appliance.conftest import PATIENCE_S, MakeLine, assert_counted, read_events, reasons, wait_for
+from tests.appliance.conftest import PATIENCE_S, MakeLine, assert_counted, make_verdict, read_events, reasons, wait_for
 
 MEGABYTES, RESERVE_GB = 12, 0.006
 
@@ -113,6 +117,25 @@ def test_a_full_disk_stops_no_verdict_and_what_waited_is_journalled_later(
 def told_of(place: Path) -> list[str]:
     cause = f"less than archive.free_gb = {RESERVE_GB:g} is free on its disk"
     return [f"frames are not archived: {cause}; inspection goes on; see to the disk of {place / 'archive'}"]
+
+
+def test_the_archive_leaves_nothing_half_written_on_a_full_disk(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    noise = np.random.default_rng(1).integers(0, 256, (600, 600, 3), np.uint8)  # a megabyte, and a tenth of that for the map
+    with small_disk(tmp_path / "disk") as (disk, _):
+        config = ArchiveConfig(folder="", free_gb=0)
+        archive = Archive(config, disk / "frames", "3", lambda severity, text, kind="": told.append((kind, text)))
+        fill(disk / "filler")
+        os.truncate(disk / "filler", (MEGABYTES - 1) * 2**20 + 2**19)
+        for seq in (1, 2, 3):
+            reject = make_verdict(seq, verdict="reject", reason="defect")
+            archive.offer(reject, noise, np.zeros((160, 160), np.float32), (0, 0, 600, 600))
+        archive.close()
+        assert [file for file in (disk / "frames").rglob("*") if file.is_file()] == []
+        assert archive.left_out == 3
+    ((kind, text),) = told
+    assert kind == "archive-full"
+    assert text.startswith("frames are not archived: No space left on device; inspection goes on")
 
 
 LATECOMER = """
