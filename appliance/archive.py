@@ -27,6 +27,7 @@ from engines.geometry import Box, Pixels
 PLACES = 8  # frames that wait at most
 PLACES_OF_REJECTS = 4  # of these, left to rejects when passes come in numbers
 REMOVED_AT_ONCE = 64  # entries; a quota that was lowered is reached step by step, while frames go on to be written
+PACKING_SHARE = 0.05  # of one core: engines need them; frames that come faster are written as they are
 CALM_S = 60.0  # without a refusal before an alarm is called over, so that a disk that is full now and then does not flap
 LONGEST_CLOSE_S = 5.0
 A = TypeVar("A", bound=npt.NDArray[np.generic])
@@ -66,6 +67,7 @@ class Archive:
         self._refused = 0  # by the disk
         self._told: set[str] = set()
         self._refused_s = 0.0
+        self._pack_from_s = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
         self._thread.start()
@@ -142,7 +144,12 @@ class Archive:
         disk = os.statvfs(self._folder)
         if disk.f_bavail * disk.f_frsize < self._config.free_gb * 1e9:
             raise OSError(f"less than archive.free_gb = {self._config.free_gb:g} is free on its disk")
-        files = encode(image, frame_map, region)
+        begun_s = time.monotonic()
+        packed = begun_s >= self._pack_from_s
+        files = encode(image, frame_map, region, packed)
+        if packed:
+            ended_s = time.monotonic()
+            self._pack_from_s = ended_s + (ended_s - begun_s) / PACKING_SHARE
         size = sum(len(content) for content in files.values())
         for _ in range(REMOVED_AT_ONCE):
             if self._stock.total + size <= self._config.quota_gb * 1e9 or not self._stock.remove_oldest():

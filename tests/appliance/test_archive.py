@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
 
 from appliance.archive import PLACES, PLACES_OF_REJECTS, Archive, sampled
-from appliance.archive_files import entry, read_map
+from appliance.archive_files import encode, entry, read_map
 from appliance.config import ArchiveConfig
 from appliance.messages import Verdict
 from appliance.notices import Notice
@@ -79,6 +80,24 @@ def test_a_frame_and_its_map_come_back_byte_for_byte(tmp_path: Path, grey: bool)
     assert measured is not None
     assert measured[0].tobytes() == frame_map.tobytes()
     assert measured[1] == (5, 6, 40, 41)
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_frames_that_come_fast_are_written_unpacked_and_as_losslessly(tmp_path: Path, grey: bool) -> None:
+    part = np.asarray(cv2.GaussianBlur(save_noise(tmp_path / "frames", 1, 512, grey)[0], (9, 9), 0), np.uint8)
+    files = {packed: encode(part, None, REGION, packed) for packed in (True, False)}
+    assert len(files[True][".png"]) < 0.8 * part.nbytes < len(files[False][".png"])
+    archive = Archive(ALL, tmp_path, "3", unexpected)
+    for seq in (1, 2, 3):
+        archive.offer(a_verdict(seq), part, None, REGION)
+    archive.close()
+    stems = [entry(tmp_path, a_verdict(seq)) for seq in (1, 2, 3)]
+    written = [stem.with_name(f"{stem.name}.png") for stem in stems]
+    assert [file.read_bytes() == files[True][".png"] for file in written] == [True, False, False]
+    assert [file.read_bytes() == files[False][".png"] for file in written] == [False, True, True]
+    for file in written:
+        assert read_image(file).tobytes() == part.tobytes()
+        assert np.asarray(cv2.imread(str(file), cv2.IMREAD_UNCHANGED)).shape == part.shape, "another reader takes it, too"
 
 
 @pytest.mark.usefixtures("roomy_archive")
