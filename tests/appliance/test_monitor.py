@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from appliance.messages import Verdict
 from appliance.monitor import FEWEST_SAMPLES, INNER, JOURNAL_BEGINS_S, MEDIAN_EVERY, PASSES, WINDOW, Monitor, score_band
 from appliance.notices import Notice
-from tests.appliance.conftest import make_verdict
+from appliance.running import RunningLine
+from engines.recipe import Recipe
+from tests.appliance.conftest import MadeEngine, MakeLine, make_verdict, reasons, verdicts_of, wait_for
 
 GOLDEN = tuple(float(value) for value in range(10, 20))  # its band: 10 to 19
 PASS = make_verdict(1, score=14.0)
@@ -119,3 +122,18 @@ def test_a_slow_journal_is_told_once_and_when_it_has_caught_up() -> None:
     waits = [0.0, JOURNAL_BEGINS_S, 5.1, 60.0, 4.0, 1.5, 5.5, 0.5, 0.0]
     told = [(wait, notice.severity, notice.kind) for wait in waits for notice in monitor.look_at_journal(wait)]
     assert told == [(5.1, "warning", "journal-slow"), (0.5, "info", "journal-slow")]
+
+
+def test_a_running_line_tells_what_its_monitor_sees(make_line: MakeLine, recipe: Recipe, made_engine: MadeEngine) -> None:
+    go_on = threading.Event()
+    made_engine.act = lambda *_: go_on.wait(20)
+    running = RunningLine(make_line(recipe=recipe.folder, decision={"deadline_ms": 50}, engine={"slots": 1}), parts=4)
+    try:
+        running.start()
+        wait_for(lambda: len(verdicts_of(list(running.events))) == 4, "the verdicts of an engine that hangs")
+    finally:
+        go_on.set()
+        running.close()
+    assert set(reasons(verdicts_of(list(running.events)))) <= {"late", "overrun"}
+    alarms = [event for event in running.events if isinstance(event, Notice) and event.kind]
+    assert [(alarm.severity, alarm.kind) for alarm in alarms] == [("warning", "overrun")]
