@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 PATIENCE_S = 30.0
+EPOCHS = 1 << 32  # of a PLC
 Event = dict[str, Any]
 Part = tuple[int, int]  # epoch, part id
 
@@ -93,7 +94,7 @@ class Station:
             for event in self.told(source):
                 if event["event"] != "verdict":
                     continue
-                part = (event["epoch"], event["part_id"])
+                part = (event["epoch"] % EPOCHS, event["part_id"])
                 assert part not in seen, f"{source} told of part {part} twice"
                 seen.add(part)
                 assert verdicts.setdefault(part, event["verdict"]) == event["verdict"], f"two verdicts for part {part}"
