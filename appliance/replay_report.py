@@ -12,7 +12,7 @@ from appliance.messages import Verdict
 from appliance.replaying import COMPARED, CONDITIONS, IGNORED, TOLERANCE, Replayed, Tally
 
 TOLD = (*COMPARED, *CONDITIONS, "detail")  # of each verdict, in JSON
-COLUMNS = ("part", "decided", "was", "is", "score was", "is", "limit was", "is", "differs")
+COLUMNS = ("part", "decided", "was", "is", "score was", "is", "threshold was", "is", "differs")
 
 
 class ReplayReport:
