@@ -61,7 +61,7 @@ class ReplayReport:
                 }
             )
             return
-        wide = Console(width=max(self._console.width, 130))
+        wide = Console(file=self._console.file, width=max(self._console.width, 130))
         for table in (self._unmeasured, self._different):
             if table.row_count:
                 wide.print(table)

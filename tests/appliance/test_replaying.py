@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
@@ -11,12 +12,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from appliance.archive_files import entry
 from appliance.config import Line
 from appliance.journal import Query
 from appliance.messages import Region, TemplateMatch, Verdict
-from appliance.replaying import CONDITIONS, Tally, differences, find_archived, replay
+from appliance.replay_report import ReplayReport
+from appliance.replaying import CONDITIONS, Replayed, Tally, differences, find_archived, replay
 from appliance.showing import part_picture
 from engines.errors import ConfigError
 from engines.images import read_image
@@ -85,10 +88,22 @@ def test_a_changed_threshold_gives_the_flips_and_exit_status_1(
         assert (one["was"]["threshold"], one["now"]["threshold"]) == (thresholds.score_threshold, 1e6)
     assert (summary["compared"], summary["same"], summary["reject_to_pass"]) == (12, 12 - len(flipped), len(flipped))
     assert (summary["pass_to_reject"], summary["other_conditions"]) == (0, {"threshold": 12})
-    done = command("inspect", "replay", *options(line), "--recipe", lenient, "--limit", 6)
-    assert done.returncode == 1
-    assert "differences" in done.stdout
-    assert "reject defect" in done.stdout
+
+
+def test_the_report_for_people_names_each_part_that_differs() -> None:
+    shown = io.StringIO()
+    report = ReplayReport(Console(file=shown), as_json=False)
+    passed = msgspec.structs.replace(WAS, verdict="pass", reason="", threshold=0.9)
+    late = msgspec.structs.replace(WAS, part_id=7, reason="late", score=None)
+    report.take(Replayed(WAS, passed, differences(WAS, passed), by_circumstances=False))
+    report.take(Replayed(late, passed, (), by_circumstances=True))
+    report.take(Replayed(WAS, WAS, (), by_circumstances=False))
+    report.close()
+    unmeasured, different, rest = re.split("not measured then, so not compared|differences|ignored: ", shown.getvalue())[1:]
+    assert re.search(r"7 .* reject late .* pass .* - .* 0\.75 ", unmeasured)
+    assert re.search(r"1 .* reject defect .* pass .* 0\.75 .* 0\.75 .* 0\.5 .* 0\.9 .* verdict, reason", different)
+    assert "other than in the journal: threshold of 1 parts" in rest
+    assert "2 compared, 1 the same, 0 pass -> reject, 1 reject -> pass; largest difference of scores 0; 1 not compared" in rest
 
 
 def test_what_was_not_measured_is_told_apart_and_a_damaged_frame_is_a_difference(
