@@ -63,6 +63,8 @@ class Slot:
     reason: int = 0
     score: float = 0.0
     valid: int = 0
+    recipe: str = ""  # digest; this and the next over OPC UA only
+    created: str = ""  # UTC, ISO 8601
 
 
 EMPTY = Slot()
@@ -118,7 +120,8 @@ IMAGE_BYTES = LINE_SPAN.length + PLC_SPAN.length
 def encode_line(block: LineBlock) -> bytes:
     """The line's block as bytes."""
     head = (block.heartbeat, block.state, block.valid, block.simulated, block.overrun, block.epoch, block.newest)
-    return _HEAD.pack(*head) + b"".join(_SLOT.pack(*astuple(slot)) for slot in block.slots)
+    slots = ((one.epoch, one.part_id, one.verdict, one.reason, one.score, one.valid) for one in block.slots)
+    return _HEAD.pack(*head) + b"".join(_SLOT.pack(*slot) for slot in slots)
 
 
 def decode_line(content: bytes) -> LineBlock:

@@ -17,7 +17,7 @@ import zmq
 
 from appliance.change_over import ask_for_recipe, control_address
 from appliance.config import Line, load_line
-from appliance.messages import RecipeAnswer
+from appliance.messages import RecipeAnswer, RecipeRequest
 from appliance.notices import Notice
 from appliance.running import RunningLine
 from engines.built import engine_folder
@@ -173,7 +173,7 @@ def test_one_change_at_a_time_and_only_readable_requests(
 
         try:
             assert "not a request for a recipe" in ask(b"{}").text
-            request = msgspec.json.encode({"recipe": str(tmp_path / "other")})
+            request = msgspec.json.encode(RecipeRequest(str(tmp_path / "other")))
             assert ask(request).state == "loading"
             assert "another change-over is under way" in ask(request).text
         finally:
@@ -192,7 +192,7 @@ def test_a_line_that_breaks_down_during_a_change_still_closes(
             running.start()
             wait_for(lambda: running._pipeline.station.frames, "a frame in flight")
             socket.connect(control_address(looped))
-            socket.send(msgspec.json.encode({"recipe": str(tmp_path / "other")}))
+            socket.send(msgspec.json.encode(RecipeRequest(str(tmp_path / "other"))))
             wait_for(lambda: running.recipe_name == "other", "the change")
             monkeypatch.setattr("appliance.running.judge", lambda *_: 1 / 0)
             go_on.set()
