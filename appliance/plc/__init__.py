@@ -83,5 +83,5 @@ def import_kind(config: AnyPlcConfig, modules: dict[str, str]) -> ModuleType:
         if (error.name or "").startswith("appliance"):
             raise
         raise ConfigError(
-            f'plc.kind = "{kind}" needs the package {error.name}; run: pip install \'tfa-inspect[{kind}]\''
+            f"plc.kind = \"{kind}\" needs the package {error.name}; run: pip install 'tfa-inspect[{kind}]'"
         ) from error

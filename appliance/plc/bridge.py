@@ -75,13 +75,11 @@ class Bridge:
         try:
             while not stop.is_set():
                 message = self._subscriber.receive(max(0.0, self._due_s - time.monotonic()))
-                for _ in range(MESSAGES_AT_ONCE):
-                    if message is None:
-                        break
+                taken = 0
+                while message is not None:
                     self._take(message)
-                    message = self._subscriber.receive(0)
-                if message is not None:
-                    self._take(message)
+                    taken += 1
+                    message = self._subscriber.receive(0) if taken < MESSAGES_AT_ONCE else None
                 self._tell_losses()
                 if time.monotonic() >= self._due_s:
                     self._serve()
@@ -107,7 +105,7 @@ class Bridge:
             if not self._connected:
                 self._plc.connect()
                 self._connected, self._pause_s, self._retry_at_s = True, RETRY_FIRST_S, 0.0
-                self._plc_heard_s = time.monotonic()
+                self._plc_heartbeat, self._plc_heard_s = None, time.monotonic()
                 self._say("info", "connected to the PLC", {})
             plc = self._plc.exchange(self.handshake.show(self._status(), time.monotonic()))
         except PlcError as error:

@@ -12,6 +12,7 @@ never of two results.  Valid is its last field.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 SLOTS = 8
@@ -124,10 +125,16 @@ def encode_line(block: LineBlock) -> bytes:
     return _HEAD.pack(*head) + b"".join(_SLOT.pack(*slot) for slot in slots)
 
 
+def line_block(head: Sequence[int], slots: tuple[Slot, ...]) -> LineBlock:
+    """The line's block from its fields, in the order of LINE_FIELDS, and its slots."""
+    heartbeat, state, valid, simulated, overrun, epoch, newest = head
+    return LineBlock(heartbeat, state, valid, simulated, overrun, epoch, newest, slots)
+
+
 def decode_line(content: bytes) -> LineBlock:
     """The line's block from its bytes."""
     slots = tuple(Slot(*_SLOT.unpack_from(content, _HEAD.size + i * _SLOT.size)) for i in range(SLOTS))
-    return LineBlock(*_HEAD.unpack_from(content), slots)
+    return line_block(_HEAD.unpack_from(content), slots)
 
 
 def encode_plc(block: PlcBlock) -> bytes:
@@ -145,6 +152,6 @@ def to_registers(content: bytes) -> list[int]:
     return list(struct.unpack(f">{len(content) // 2}H", content))
 
 
-def from_registers(registers: list[int]) -> bytes:
+def from_registers(registers: Sequence[int]) -> bytes:
     """16-bit registers as bytes."""
     return struct.pack(f">{len(registers)}H", *registers)

@@ -1,4 +1,4 @@
-"""Modbus TCP, the other side being the server: our block is written to holding registers in one request, theirs read in another."""
+"""Modbus TCP, the other side being the server: our block is written to holding registers in one request, then theirs read."""
 
 from __future__ import annotations
 

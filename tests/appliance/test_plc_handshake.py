@@ -1,4 +1,4 @@
-"""The handshake and a PLC's program without sockets: single rules, and 10,000 steps in which everything goes wrong at random."""
+"""The handshake and a PLC's program without sockets: single rules, then 10,000 steps in which everything goes wrong."""
 
 from __future__ import annotations
 
