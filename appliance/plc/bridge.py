@@ -67,6 +67,7 @@ class Bridge:
         self._pause_s = RETRY_FIRST_S
         self._plc_heartbeat: int | None = None
         self._plc_heard_s = 0.0
+        self._plc_silent = False
         self._plc_lost = False  # an alarm was raised, and is not over
         self._lost = self._withdrawn = 0
 
@@ -105,7 +106,7 @@ class Bridge:
             if not self._connected:
                 self._plc.connect()
                 self._connected, self._pause_s, self._retry_at_s = True, RETRY_FIRST_S, 0.0
-                self._plc_heartbeat, self._plc_heard_s = None, time.monotonic()
+                self._plc_heartbeat, self._plc_heard_s, self._plc_silent = None, time.monotonic(), False
                 self._say("info", "connected to the PLC", {})
             plc = self._plc.exchange(self.handshake.show(self._status(), time.monotonic()))
         except PlcError as error:
@@ -144,18 +145,18 @@ class Bridge:
                 self._plc_lost = False
                 self._say("info", "the PLC is back", {})
                 self._raise_alarm("info", "the PLC is back", "plc-lost")
-        elif now - self._plc_heard_s > self._silent_s:
+            self._plc_silent = False
+        elif not self._plc_silent and now - self._plc_heard_s > self._silent_s:
+            self._plc_silent = True
             text = f"the PLC is silent: its heartbeat has stood still for {self._silent_s:g} s"
-            if self._lose_plc(text):
-                self._say("error", text, {})
+            self._say("error", text, {})
+            self._lose_plc(text)
 
-    def _lose_plc(self, text: str) -> bool:
-        """Raise the alarm once for each absence; returns whether it was raised now."""
-        if self._plc_lost:
-            return False
-        self._plc_lost = True
-        self._raise_alarm("error", text, "plc-lost")
-        return True
+    def _lose_plc(self, text: str) -> None:
+        """Raise the alarm once for each absence."""
+        if not self._plc_lost:
+            self._plc_lost = True
+            self._raise_alarm("error", text, "plc-lost")
 
     def _tell_losses(self) -> None:
         if self._subscriber.lost > self._lost:

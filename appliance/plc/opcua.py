@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from datetime import UTC, datetime
 
 from asyncua import ua
@@ -46,8 +47,10 @@ class OpcUaServer:
     def connect(self) -> None:
         """See `Plc.connect`."""
         self._shown = {}
-        self._loop = LoopThread("opc ua server")
         try:
+            # Asked first: to build the address space takes seconds.
+            socket.create_server((self._config.address, self._config.port)).close()
+            self._loop = LoopThread("opc ua server")
             self._loop.call(self._serve(), START_S)
         except (OSError, TimeoutError) as error:
             raise PlcError(f"{self._where} cannot be bound ({error})") from error
