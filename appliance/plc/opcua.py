@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from pathlib import Path
 
 from asyncua import ua
 from asyncua.common.node import Node
-from asyncua.common.utils import ServiceError
+from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.internal_server import InternalServer
 from asyncua.server.server import Server
-from asyncua.ua.status_codes import StatusCodes
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from asyncua.server.user_managers import UserManager
 
 from appliance.config import Line, OpcUaConfig
 from appliance.plc import Plc, PlcError
@@ -31,6 +31,32 @@ APPLICATION = "urn:tfa-inspect:bridge"
 POLICIES = [ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt, ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt]
 
 logging.getLogger("asyncua").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True)
+class Secured:
+    """What encrypted sessions need."""
+
+    certificate: Path
+    private_key: Path
+    clients: frozenset[bytes]  # certificates, DER
+
+
+class Admitted(UserManager):
+    """Lets in the clients whose certificate is known: the one that their channel is encrypted with."""
+
+    def __init__(self, certificates: frozenset[bytes]) -> None:
+        self._certificates = certificates
+
+    def get_user(
+        self,
+        iserver: InternalServer,
+        username: str | None = None,
+        password: str | None = None,
+        certificate: bytes | None = None,
+    ) -> User | None:
+        """Asked by the server at the beginning of each session; None refuses."""
+        return User(role=UserRole.User) if certificate in self._certificates else None
 
 
 class OpcUaServer:
@@ -73,39 +99,21 @@ class OpcUaServer:
         self._loop = self._server = None
 
     async def _serve(self) -> None:
-        server = Server()
+        secured = _secured(self._line, self._config)
+        server = Server(user_manager=Admitted(secured.clients) if secured else None)
         await server.init()
         server.set_endpoint(f"opc.tcp://{self._where}/")
         server.set_server_name(f"tfa-inspect line {self._line.name}")
         server.allow_remote_admin(False)
         await server.set_application_uri(APPLICATION)
-        await self._secure(server)
+        server.set_security_policy(POLICIES if secured else [ua.SecurityPolicyType.NoSecurity])
+        server.set_identity_tokens([ua.AnonymousIdentityToken])
+        if secured:
+            await server.load_certificate(secured.certificate)
+            await server.load_private_key(secured.private_key)
         await self._build(server, await server.register_namespace(NAMESPACE))
         await server.start()
         self._server = server
-
-    async def _secure(self, server: Server) -> None:
-        config = self._config
-        if config.certificate is None or config.private_key is None or config.clients is None:
-            server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-            server.set_identity_tokens([ua.AnonymousIdentityToken])
-            return
-        certificate, key, clients = (self._line.path(name) for name in (config.certificate, config.private_key, config.clients))
-        for path in (certificate, key, clients):
-            if not path.exists():
-                raise ConfigError(f"{self._line.file}: plc: {path} is not there; make it, or leave certificates out")
-        server.set_security_policy(POLICIES)
-        await server.load_certificate(certificate)
-        await server.load_private_key(key)
-        admitted = {file.read_bytes() for file in clients.glob("*.der")}
-
-        async def admit(shown: x509.Certificate, _of: ua.ApplicationDescription) -> None:
-            if shown.public_bytes(Encoding.DER) not in admitted:
-                raise ServiceError(StatusCodes.BadCertificateUntrusted)
-            if not shown.not_valid_before_utc <= datetime.now(UTC) <= shown.not_valid_after_utc:
-                raise ServiceError(StatusCodes.BadCertificateTimeInvalid)
-
-        server.set_certificate_validator(admit)
 
     async def _build(self, server: Server, namespace: int) -> None:
         folders: dict[str, Node] = {}
@@ -137,6 +145,17 @@ class OpcUaServer:
         read = [self._server.read_attribute_value(self._nodes[path]).Value for path in plc_nodes()]
         await asyncio.sleep(0)  # what the writing has set off for subscriptions goes out
         return PlcBlock(*(int(value.Value) if value is not None else 0 for value in read))
+
+
+def _secured(line: Line, config: OpcUaConfig) -> Secured | None:
+    """The files for encryption, or None without. Raises ConfigError when one is not there."""
+    if config.certificate is None or config.private_key is None or config.clients is None:
+        return None
+    certificate, key, clients = (line.path(name) for name in (config.certificate, config.private_key, config.clients))
+    for path in (certificate, key, clients):
+        if not path.exists():
+            raise ConfigError(f"{line.file}: plc: {path} is not there; make it, or leave certificates out")
+    return Secured(certificate, key, frozenset(file.read_bytes() for file in clients.glob("*.der")))
 
 
 def make(line: Line) -> Plc:

@@ -69,10 +69,8 @@ def test_the_port_of_a_plc_that_connects_to_us_is_tried(
 ) -> None:
     (port,) = free_ports(1)
     line = make_line(recipe=tmp_path / "none", plc={"kind": kind, "address": "127.0.0.1", "port": port})
-    assert (findings(line)["plc"].outcome, findings(line)["plc"].text) == (
-        "ok",
-        f"127.0.0.1:{port} can be bound, for the PLC to connect to",
-    )
+    finding = findings(line)["plc"]
+    assert (finding.outcome, finding.text) == ("ok", f"127.0.0.1:{port} can be bound, for the PLC to connect to")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
