@@ -95,7 +95,7 @@ class Simulation:
                 for event in events:
                     self._note(told(event))
                 next_s = max(next_s + self._cycle_s, time.monotonic())
-                time.sleep(next_s - time.monotonic() if next_s > time.monotonic() else 0)
+                time.sleep(max(0.0, next_s - time.monotonic()))
         finally:
             self._side.close()
 
