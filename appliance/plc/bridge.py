@@ -95,7 +95,7 @@ class Bridge:
         if isinstance(message, Heartbeat):
             self._liveness.heard()
             self._last = message
-            self.handshake.follow(message.epoch & U32)
+            self.handshake.follow(message.epoch & U32, message.seq & U32)  # parts are numbered as verdicts are
         elif isinstance(message, Verdict):
             self.handshake.take(result_of(message), time.monotonic() + seconds_left(message))
             self._due_s = self._retry_at_s  # at once, unless the PLC is away

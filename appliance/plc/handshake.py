@@ -60,19 +60,18 @@ class Handshake:
         """Whether results wait for a slot: the next exchange is urgent."""
         return bool(self._waiting)
 
-    def follow(self, epoch: int) -> None:
-        """Take on the line's epoch; in a new one the parts count from 1, and what is left of the old one is withdrawn."""
-        if epoch == self._epoch:
-            return
-        self._withdraw(len(self._waiting) + sum(offer is not None for offer in self._ring))
-        self._waiting.clear()
-        self._ring = [None] * SLOTS
-        self._epoch, self._newest, self._shown = epoch, 0, 0
+    def follow(self, epoch: int, newest: int) -> None:
+        """Take on the line's epoch and its newest part; in a new epoch what is left of the old one is withdrawn."""
+        if epoch != self._epoch:
+            self._withdraw(len(self._waiting) + sum(offer is not None for offer in self._ring))
+            self._waiting.clear()
+            self._ring = [None] * SLOTS
+            self._epoch, self._newest, self._shown = epoch, 0, 0
+        self._newest = max(self._newest, newest)
 
     def take(self, result: Slot, until_s: float) -> None:
         """Take a result to hand over, in the order of parts; from ``until_s`` on it must not be shown any more."""
-        self.follow(result.epoch)
-        self._newest = max(self._newest, result.part_id)
+        self.follow(result.epoch, result.part_id)
         if not self._was_taken(result):
             self._waiting.append(_Offer(result, until_s))
 

@@ -166,7 +166,7 @@ def test_a_new_epoch_withdraws_what_is_left_of_the_old_one() -> None:
     for part in range(1, 11):
         handshake.take(result(part), NEVER_S)
     exchange(handshake, PlcBlock())
-    handshake.follow(EPOCH + 1)
+    handshake.follow(EPOCH + 1, 0)
     block = exchange(handshake, PlcBlock(1, EPOCH, 8))
     assert (shown(block), block.epoch, block.newest, handshake.withdrawn, handshake.acknowledged) == ([], EPOCH + 1, 0, 10, 0)
     handshake.take(result(1, epoch=EPOCH + 1), NEVER_S)
@@ -195,6 +195,15 @@ def test_the_last_block_has_nothing_valid() -> None:
     before = exchange(handshake, PlcBlock())
     last = handshake.farewell()
     assert (last.state, last.valid, shown(last), last.heartbeat) == (STATE_CODES["offline"], 0, [], before.heartbeat + 1)
+
+
+def test_the_newest_part_is_known_from_heartbeats_too() -> None:
+    handshake = ready()
+    handshake.take(result(3), NEVER_S)
+    handshake.follow(EPOCH, 7)
+    assert handshake.show(RUNNING, 0).newest == 7
+    handshake.follow(EPOCH, 6)
+    assert handshake.show(RUNNING, 0).newest == 7
 
 
 # The PLC's program
@@ -313,7 +322,7 @@ class World:
         self.now_s += STEP_S
         if self.chance(0.002, "new epoch"):
             self.epoch, self.parts = self.epoch + 1, 0
-            self.bridge.follow(self.epoch)
+            self.bridge.follow(self.epoch, 0)
         if self.chance(0.3, "part"):
             self.parts += 1
             verdict = self.dice.choice((PASS, REJECT))

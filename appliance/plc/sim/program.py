@@ -1,7 +1,7 @@
 """What the program of a PLC must do to be fail-safe, without sockets or a clock: the line's block goes in, the PLC's comes out.
 
-It counts the parts, and takes the result of the part that is due, and of no other, while the line is valid.  Whatever has no
-result by the ejector's time is a reject.
+It takes the result of the part that is due, and of no other, while the line is valid.  Whatever has no result by the ejector's
+time is a reject.  A real program counts the triggers that it fires; here nothing is fired, so the parts are the line's own.
 """
 
 from __future__ import annotations
