@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import deque
 from dataclasses import dataclass, field
 
 import pytest
@@ -308,7 +309,9 @@ class World:
     registers: LineBlock = field(default_factory=LineBlock)  # of the PLC
     delayed: LineBlock | None = None  # a write that comes in after the next one
     plc: PlcProgram = field(default_factory=lambda: PlcProgram(0.8, Memory()))
-    last_read: PlcBlock = field(default_factory=PlcBlock)
+    blocks: deque[PlcBlock] = field(default_factory=lambda: deque(maxlen=300))  # that the PLC has shown
+    stands_until_s: float = 0.0
+    cut_until_s: float = 0.0
     taken: list[tuple[int, int]] = field(default_factory=list)
     settled: set[tuple[int, int]] = field(default_factory=set)  # taken, or rejected by the PLC without a result
     seen: dict[str, int] = field(default_factory=dict)
@@ -327,7 +330,7 @@ class World:
             self.parts += 1
             verdict = self.dice.choice((PASS, REJECT))
             until_s = self.now_s + self.dice.choice((0.02, 0.2, 0.5)) if verdict == PASS else self.now_s + 5
-            made = Slot(self.epoch, self.parts, verdict, 0, self.dice.random(), 1)
+            made = Slot(self.epoch, self.parts, verdict, self.dice.randrange(8), self.dice.randrange(256) / 256, 1)
             self.truth[self.epoch, self.parts] = made, until_s
             if not self.chance(0.02, "verdict lost"):
                 self.bridge.take(made, until_s)
@@ -339,10 +342,14 @@ class World:
         if self.chance(0.003, "PLC restarts"):
             self.registers, self.delayed = LineBlock(), None
             self.plc = PlcProgram(0.8, self.plc.memory)
-        if not self.chance(0.05, "no exchange"):
+        if self.now_s >= self.cut_until_s and self.chance(0.003, "connection cut"):
+            self.cut_until_s = self.now_s + self.dice.random() * 2
+        if self.now_s >= self.cut_until_s and not self.chance(0.05, "no exchange"):
             self.exchange()
+        if self.now_s >= self.stands_until_s and self.chance(0.003, "PLC stands"):
+            self.stands_until_s = self.now_s + self.dice.random() * 2
         if not self.chance(0.1, "no cycle"):
-            self.cycle()
+            self.cycle(self.registers)
 
     def exchange(self) -> None:
         block = self.bridge.show(RUNNING, self.now_s)
@@ -351,28 +358,36 @@ class World:
         if self.delayed is None and self.chance(0.05, "write delayed"):
             self.delayed = block
             return
+        if self.chance(0.1, "cycle while writing"):
+            self.cycle(self.torn(self.registers, block))
         self.registers = block
         if self.delayed is not None:
             self.registers, self.delayed = self.delayed, None
         if self.chance(0.1, "answer lost"):
             return
         if self.chance(0.1, "cycle between write and read"):
-            self.cycle()
-        old = self.chance(0.1, "old block read")
-        plc = self.last_read if old else self.plc.block
-        self.last_read = plc
+            self.cycle(self.registers)
+        self.blocks.append(self.plc.block)
+        plc = self.dice.choice(self.blocks) if self.chance(0.1, "old block read") else self.plc.block
         for _ in range(1 + self.chance(0.1, "read twice")):
             held = {offer.slot for offer in self.bridge._ring if offer}
             self.bridge.confirm(plc)
             for slot in held - {offer.slot for offer in self.bridge._ring if offer}:
                 assert (slot.epoch, slot.part_id) in self.settled, "nothing is acknowledged that the PLC has not settled"
 
-    def cycle(self) -> None:
-        for event in self.plc.cycle(self.registers, self.now_s):
+    def torn(self, before: LineBlock, after: LineBlock) -> LineBlock:
+        """What is read while it is written: each register old or new."""
+        pairs = zip(to_registers(encode_line(before)), to_registers(encode_line(after)), strict=True)
+        return decode_line(from_registers([self.dice.choice(pair) for pair in pairs]))
+
+    def cycle(self, line: LineBlock) -> None:
+        if self.now_s < self.stands_until_s:
+            return
+        for event in self.plc.cycle(line, self.now_s):
             if isinstance(event, Taken):
                 made, until_s = self.truth[event.result.epoch, event.result.part_id]
-                assert event.result == made, "the part's own result"
-                assert made.epoch == self.registers.epoch
+                assert event.result.verdict == made.verdict, "the part's own verdict"
+                assert made.epoch == line.epoch
                 assert not self.taken or self.taken[-1] < (made.epoch, made.part_id), "once, and in order"
                 assert made.verdict == REJECT or self.now_s < until_s + STALE_S + 2 * STEP_S, "no pass after its deadline"
                 self.taken.append((made.epoch, made.part_id))
