@@ -61,10 +61,11 @@ class PlcProgram:
         """``eject_s``: from a part's verdict to the ejector."""
         self._eject_s = eject_s
         self.memory = memory
-        self._heartbeat: int | None = None
-        self._heard_s = -float("inf")
+        self._heartbeat = 0
+        self._cycled_s = self._heard_s = -float("inf")
         self._overdue: tuple[int, float] | None = None  # parts up to this have no result; since when
         self._seen: Seen | None = None
+        self._epoch_before = 0
         self._cycles = 0
 
     @property
@@ -80,9 +81,11 @@ class PlcProgram:
         if seen != self._seen:
             self._seen = seen
             events.append(seen)
-        if seen.valid and line.epoch != self.memory.epoch:
+        # Seen in two cycles: what is read while it is written may be half of an epoch.
+        if seen.valid and line.epoch != self.memory.epoch and line.epoch == self._epoch_before:
             self.memory, self._overdue = Memory(line.epoch), None
-        while seen.valid and (result := self._next(line)):
+        self._epoch_before = line.epoch
+        while seen.valid and line.epoch == self.memory.epoch and (result := self._next(line)):
             due = self.memory.settled + 1
             if due < result.part_id:  # results come in order: those before it do not come any more
                 events.append(Missed(line.epoch, due, result.part_id - 1))
@@ -93,8 +96,10 @@ class PlcProgram:
         return events
 
     def _look(self, line: LineBlock, now_s: float) -> Seen:
-        if self._heartbeat is None:
-            self._heartbeat = line.heartbeat  # only its change tells that someone writes it
+        stood = now_s - self._cycled_s > STALE_S
+        self._cycled_s = now_s
+        if stood:
+            self._heartbeat = line.heartbeat  # only a change while this program runs tells that someone writes it now
         elif line.heartbeat != self._heartbeat:
             self._heartbeat, self._heard_s = line.heartbeat, now_s
         fresh = now_s - self._heard_s <= STALE_S
