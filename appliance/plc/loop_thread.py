@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import TimeoutError as NotInTime
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -25,7 +24,7 @@ class LoopThread:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(timeout_s)
-        except NotInTime:
+        except TimeoutError:
             future.cancel()
             raise
 

@@ -205,6 +205,36 @@ def test_a_terminal_gets_the_live_table(make_line: MakeLine, recipe: Recipe) -> 
     assert re.search(r"part +\d+  reject defect", plain)
 
 
+def test_a_terminal_gets_the_plc_as_a_live_table(make_line: MakeLine, free_ports: Callable[[int], list[int]]) -> None:
+    line = make_line(plc={"kind": "modbus", "host": "127.0.0.1", "port": free_ports(1)[0]})
+    words = [str(Path(sys.executable).with_name("inspect")), "plc-sim", "--line", "3", "--config-dir", str(line.file.parent)]
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "140", "LINES": "40"}
+    shown = ""
+    with (
+        on_air(line) as station,
+        inspect_process("plc", "--line", 3, "--config-dir", line.file.parent, stdout=line.file.with_name("said")),
+        subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process,
+    ):
+        os.close(theirs)
+        try:
+            station.do(lambda: station.publisher.change_state("running"))
+            station.publish(1, verdict="reject", reason="defect")
+            until = time.monotonic() + PATIENCE_S
+            while not re.search(r"part +1  reject defect", shown) and time.monotonic() < until:
+                shown += read_to_the_end(ours, 0.5)
+            process.terminate()
+            shown += read_to_the_end(ours)
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+            os.close(ours)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert "PLC of line 3: connected" in plain
+    assert "no: every part is a reject" in plain, "before the line was heard"
+    assert re.search(r"part +1  reject defect", plain)
+
+
 def read_to_the_end(terminal: int, seconds: float = 60) -> str:
     """All that a process writes to its terminal."""
     shown, until = b"", time.monotonic() + seconds
