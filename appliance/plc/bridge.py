@@ -31,7 +31,7 @@ from appliance.subscriber import Liveness, Message, Subscriber
 OLDEST_S = 5.0  # a reject older than this is no use to the PLC: its part is gone
 PERIOD_S, PRESSED_PERIOD_S = 0.05, 0.01  # between two exchanges; while results wait for a slot
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 5.0
-TELL_PERIOD_S = 1.0  # withdrawn results are told of once a second at most
+TELL_PERIOD_S = 5.0  # between two notices of withdrawn results
 MESSAGES_AT_ONCE = 64
 VALID_STATES = ("running", "not-calibrated", "stopping")
 U32 = 0xFFFF_FFFF
@@ -40,8 +40,8 @@ U32 = 0xFFFF_FFFF
 class RaisesAlarms(Protocol):
     """Has the line publish an alarm, if it can be reached."""
 
-    def __call__(self, severity: Severity, text: str, kind: AlarmKind) -> object:
-        """Raise it, without waiting."""
+    def __call__(self, severity: Severity, text: str, kind: AlarmKind) -> bool:
+        """Raise it, without waiting; False when no line is there."""
 
 
 class Bridge:
@@ -68,7 +68,7 @@ class Bridge:
         self._plc_heartbeat: int | None = None
         self._plc_heard_s = 0.0
         self._plc_silent = False
-        self._plc_lost = False  # an alarm was raised, and is not over
+        self._plc_lost = self._alarm_raised = False
         self._lost = self._withdrawn = 0
 
     def run(self, stop: Stop) -> None:
@@ -81,6 +81,7 @@ class Bridge:
                     self._take(message)
                     taken += 1
                     message = self._subscriber.receive(0) if taken < MESSAGES_AT_ONCE else None
+                self.handshake.expire(time.monotonic())
                 self._tell_losses()
                 if time.monotonic() >= self._due_s:
                     self._serve()
@@ -94,6 +95,8 @@ class Bridge:
     def _take(self, message: Message) -> None:
         if isinstance(message, Heartbeat):
             self._liveness.heard()
+            if self._last is not None and message.epoch != self._last.epoch:
+                self._alarm_raised = False  # a line that has started anew has not heard of it
             self._last = message
             self.handshake.follow(message.epoch & U32, message.seq & U32)  # parts are numbered as verdicts are
         elif isinstance(message, Verdict):
@@ -141,22 +144,23 @@ class Bridge:
         now = time.monotonic()
         if plc.heartbeat != self._plc_heartbeat:
             first, self._plc_heartbeat, self._plc_heard_s = self._plc_heartbeat is None, plc.heartbeat, now
+            self._plc_silent = False
             if self._plc_lost and not first:
-                self._plc_lost = False
+                self._plc_lost = self._alarm_raised = False
                 self._say("info", "the PLC is back", {})
                 self._raise_alarm("info", "the PLC is back", "plc-lost")
-            self._plc_silent = False
-        elif not self._plc_silent and now - self._plc_heard_s > self._silent_s:
-            self._plc_silent = True
+        elif now - self._plc_heard_s > self._silent_s:
             text = f"the PLC is silent: its heartbeat has stood still for {self._silent_s:g} s"
-            self._say("error", text, {})
+            if not self._plc_silent:
+                self._plc_silent = True
+                self._say("error", text, {})
             self._lose_plc(text)
 
     def _lose_plc(self, text: str) -> None:
-        """Raise the alarm once for each absence."""
-        if not self._plc_lost:
-            self._plc_lost = True
-            self._raise_alarm("error", text, "plc-lost")
+        """Raise the alarm, as soon as there is a line to raise it, once for each absence."""
+        self._plc_lost = True
+        if not self._alarm_raised:
+            self._alarm_raised = self._raise_alarm("error", text, "plc-lost")
 
     def _tell_losses(self) -> None:
         if self._subscriber.lost > self._lost:

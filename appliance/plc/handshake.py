@@ -79,9 +79,20 @@ class Handshake:
         """Results were lost before they came here."""
         self._overrun = True
 
+    def expire(self, now_s: float) -> None:
+        """Withdraw what must not be shown any more; for while there is no PLC to show anything to."""
+        for i, offer in enumerate(self._ring):
+            if offer is not None and now_s >= offer.until_s:
+                self._ring[i] = None
+                self._withdraw(1)
+        fresh = [offer for offer in self._waiting if now_s < offer.until_s]
+        if len(fresh) < len(self._waiting):
+            self._withdraw(len(self._waiting) - len(fresh))
+            self._waiting = deque(fresh)
+
     def show(self, status: Status, now_s: float) -> LineBlock:
         """The block to write now."""
-        self._expire(now_s)
+        self.expire(now_s)
         if self._taken_before is not None:
             self._fill()
         self._shown_empty = [offer is None for offer in self._ring]
@@ -119,16 +130,6 @@ class Handshake:
                 self.acknowledged += 1
         if self.acknowledged > before and not self.outstanding and not self._waiting:
             self._overrun = False
-
-    def _expire(self, now_s: float) -> None:
-        for i, offer in enumerate(self._ring):
-            if offer is not None and now_s >= offer.until_s:
-                self._ring[i] = None
-                self._withdraw(1)
-        fresh = [offer for offer in self._waiting if now_s < offer.until_s]
-        if len(fresh) < len(self._waiting):
-            self._withdraw(len(self._waiting) - len(fresh))
-            self._waiting = deque(fresh)
 
     def _was_taken(self, result: Slot) -> bool:
         """Whether an earlier bridge has handed it over."""

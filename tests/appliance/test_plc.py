@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from appliance.change_over import AlarmSender
+from appliance.clock import utc_now
 from appliance.config import Line, need_plc
 from appliance.plc import PlcError, make_plc
 from appliance.plc.bridge import OLDEST_S, Bridge, result_of, seconds_left
@@ -53,6 +54,7 @@ class Carrying:
     def __init__(self, line: Line) -> None:
         self.said: list[tuple[str, str]] = []
         self.alarms: list[tuple[str, str, str]] = []
+        self.line_hears = True
         self._stop = threading.Event()
         self._subscriber = Subscriber(line, "plc", catch_up=True)
         self.bridge = Bridge(
@@ -60,7 +62,7 @@ class Carrying:
             make_plc(line),
             need_plc(line).silent_ms / 1000,
             lambda level, text, _: self.said.append((level, text)),
-            lambda *alarm: self.alarms.append(alarm),
+            lambda *alarm: self.alarms.append(alarm) or self.line_hears,
         )
         self._thread = threading.Thread(target=self.bridge.run, args=(self._stop,), name="bridge")
         self._thread.start()
@@ -231,9 +233,21 @@ def test_an_absent_plc_is_told_and_passes_past_their_deadline_are_not_handed_ove
         wait_for(lambda: bridge.bridge.handshake.withdrawn == 3 or bridge.bridge.handshake.pressed, "the results")
         with plc_sim(modbus, log):
             wait_for(lambda: parts(log) == [4, 5], "the results that are still of use")
+            wait_for(lambda: bridge.has_said("the PLC is back"), "the PLC to be back")
         wait_for(lambda: bridge.has_said("the PLC has not taken results in time"), "the rest to be told")
         assert bridge.bridge.handshake.withdrawn == 3
     assert [alarm[::2] for alarm in bridge.alarms][:2] == [("error", "plc-lost"), ("info", "plc-lost")]
+
+
+def test_while_the_plc_is_away_results_are_withdrawn_and_the_alarm_repeated_until_a_line_hears_it(modbus: Line) -> None:
+    with on_air(modbus) as station, carrying(modbus) as bridge:
+        bridge.line_hears = False
+        wait_for(lambda: len(bridge.alarms) >= 2, "the alarm again")
+        bridge.line_hears = True
+        wait_for(lambda: bridge.bridge._alarm_raised, "the alarm to be heard")
+        station.publish(3, deadline=utc_now())
+        wait_for(lambda: bridge.bridge.handshake.withdrawn == 3, "the results to be withdrawn")
+        assert not bridge.bridge.handshake.pressed
 
 
 def test_a_result_is_shown_no_longer_than_its_deadline_allows_whatever_the_clock_does() -> None:
