@@ -147,6 +147,13 @@ def test_an_unknown_line_is_one_line_that_lists_those_there_are(
     assert f"line 7: no file 7.toml in {lines} (lines there: 3)" in complaint
 
 
+def test_a_file_that_is_not_a_plcs_memory_is_refused(make_line: MakeLine, command: Command, tmp_path: Path) -> None:
+    lines = make_line(plc={"kind": "modbus", "host": "127.0.0.1"}).file.parent
+    (tmp_path / "memory").write_text("1, 2")
+    done = command("inspect", "plc-sim", "--line", 3, "--config-dir", lines, "--retain", tmp_path / "memory")
+    assert "memory: not the memory of a PLC" in the_complaint(done)
+
+
 @pytest.mark.parametrize("word", ["plc", "plc-sim"])
 def test_the_bridge_of_a_line_without_plc_is_refused(make_line: MakeLine, command: Command, word: str) -> None:
     lines = make_line().file.parent

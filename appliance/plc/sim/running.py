@@ -17,6 +17,7 @@ from appliance.plc.image import STATE_CODES, VERDICT_CODES, LineBlock, PlcBlock
 from appliance.plc.sim import Side
 from appliance.plc.sim.program import Event, Memory, Missed, PlcProgram, Taken
 from appliance.service import Stop
+from engines.errors import ConfigError
 
 RETRY_S = 0.2
 Fault = Literal["none", "never-acknowledges", "stands-still"]
@@ -57,8 +58,13 @@ def reason_name(code: int) -> str:
 
 
 def recall(file: Path | None) -> Memory:
-    """What an earlier run has left in retentive memory."""
-    return msgspec.json.decode(file.read_bytes(), type=Memory) if file and file.exists() else Memory()
+    """What an earlier run has left in retentive memory. Raises ConfigError when the file holds something else."""
+    if file is None or not file.exists():
+        return Memory()
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Memory)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"--retain {file}: not the memory of a PLC ({error}); name another file") from error
 
 
 class Simulation:
