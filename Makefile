@@ -5,13 +5,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench lint install trt-wheel clean
+.PHONY: demo test faults bench lint install trt-wheel aravis clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tests.virtual_line.demo
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+# Hours: every fault as often as the README says, and an hour's soak.
+faults: $(VENV)/installed
+	$(BIN)/python -m pytest tests/faults --all-faults -s -v
 
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks
@@ -35,6 +39,11 @@ trt-wheel: $(VENV)/installed
 	rm -rf $(VENV)/trt-wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/trt-wheel torch-tensorrt==2.14.0 dllist
 	rm -rf $(VENV)/trt-wheel/torch_tensorrt/lib
+
+# Debian's gi for this environment, for cameras of kind "aravis"; after: apt install python3-gi gir1.2-aravis-0.8
+aravis: $(VENV)/installed
+	ln -sfn /usr/lib/python3/dist-packages/gi "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gi"
+	$(BIN)/python -c 'import gi; gi.require_version("Aravis", "0.8"); from gi.repository import Aravis'
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -40,7 +40,8 @@ def run(
     loaded = load_line(line, config_dir)
     manager = ServiceManager()
     with StopSignal() as signalled:
-        running = RunningLine(loaded, parts)
+        # A service waits for a camera that starts later than the box; a person is told at once.
+        running = RunningLine(loaded, parts, wait_for_camera=manager.present)
         stop = Watched(signalled, manager, lambda: running.moving)
         try:
             running.start()
@@ -176,7 +177,11 @@ def _log_events(running: RunningLine, stop: Stop) -> None:
         if stop.is_set():
             running.stop()
     passed, rejected = running.counts
-    log.say("info", "the line has stopped", {"passed": passed, "rejected": rejected})
+    log.say(
+        "info",
+        "the line has stopped",
+        {"passed": passed, "rejected": rejected, "late_results": running.late_results},
+    )
 
 
 def _show_live(name: str, running: RunningLine, stop: Stop) -> None:

@@ -5,6 +5,7 @@ Paths in a line file are relative to the folder that holds it.
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,23 +30,63 @@ def is_local(endpoint: str) -> bool:
     return endpoint.startswith("ipc://") or host == "localhost" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
-class PylonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="pylon", tag_field="kind", kw_only=True):
-    """A Basler camera, GigE or USB; identified by at most one of serial, ip and name, else the only one there is."""
+class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every camera has that is none of this box's files."""
 
     serial: str | None = None
     ip: str | None = None
-    name: Annotated[str | None, Meta(description="the user-defined name stored in the camera")] = None
     trigger: Literal["hardware", "software", "free"] = "hardware"
     trigger_source: Annotated[str, Meta(description="camera input of the hardware trigger")] = "Line1"
     rate: Annotated[float, Meta(gt=0, le=10_000, description="software triggers a second")] = 10.0
     timeout_ms: Annotated[int, Meta(ge=10, le=60_000, description="from software trigger to picture")] = 1_000
+    stall_ms: Annotated[
+        Annotated[int, Meta(ge=100, le=3_600_000)] | None,
+        Meta(description="longest pause between two pictures; after it the camera is opened anew"),
+    ] = None
     buffers: Annotated[int, Meta(ge=4, le=256, description="pictures that the driver can hold")] = 16
     features: Annotated[dict[str, FeatureValue], Meta(description="GenICam features, set in this order at each open")] = {}
+
+    @property
+    def stall_s(self) -> float:
+        """Seconds without a picture that count as a stall; infinite where a line that stands still is no fault."""
+        if self.stall_ms is not None:
+            return self.stall_ms / 1e3
+        return {"software": 3 * self.timeout_ms / 1e3, "free": 2.0, "hardware": math.inf}[self.trigger]
+
+    @property
+    def counted(self) -> bool:
+        """Whether triggers are known here also while the camera is gone."""
+        return self.trigger == "software"
+
+    @property
+    def identity(self) -> str:
+        """What the camera is found by, in words."""
+        return f"serial {self.serial}" if self.serial else f"ip {self.ip}" if self.ip else "(any)"
+
+
+class PylonConfig(CameraConfig, frozen=True, forbid_unknown_fields=True, tag="pylon", tag_field="kind", kw_only=True):
+    """A Basler camera, GigE or USB; identified by at most one of serial, ip and name, else the only one there is."""
+
+    name: Annotated[str | None, Meta(description="the user-defined name stored in the camera")] = None
 
     def __post_init__(self) -> None:
         """Refuse two identities."""
         if sum(identity is not None for identity in (self.serial, self.ip, self.name)) > 1:
             raise ValueError("give only one of serial, ip and name")
+
+    @property
+    def identity(self) -> str:
+        """What the camera is found by, in words."""
+        return f"name {self.name}" if self.name else super().identity
+
+
+class AravisConfig(CameraConfig, frozen=True, forbid_unknown_fields=True, tag="aravis", tag_field="kind", kw_only=True):
+    """Any GigE Vision or USB3 Vision camera, through Aravis; identified by serial or ip, else the only one there is."""
+
+    def __post_init__(self) -> None:
+        """Refuse two identities."""
+        if self.serial is not None and self.ip is not None:
+            raise ValueError("give only one of serial and ip")
 
 
 class ReplayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="replay", tag_field="kind", kw_only=True):
@@ -178,7 +219,7 @@ class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One line: a camera, a recipe, a stream of verdicts."""
 
-    camera: PylonConfig | ReplayConfig
+    camera: PylonConfig | AravisConfig | ReplayConfig
     engine: EngineConfig = EngineConfig()
     decision: DecisionConfig = DecisionConfig()
     publish: PublishConfig = PublishConfig()

@@ -109,6 +109,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     simulated: bool
     passed: int
     rejected: dict[str, int]
+    late_results: Annotated[int, Meta(description="results that came after their part's verdict, and were dropped")] = 0
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,6 +71,7 @@ class Pipeline(Generic[S]):
         self._handover = threading.Lock()  # who frees a slot, worker or decision loop; and which station a frame is for
         self.wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._waiting_since_s: float | None = None  # for the engine, with one frame
+        self.late_results = 0  # came after their part's verdict, and were dropped
         self._worker = threading.Thread(target=self._run, name="engine", daemon=True)
         self._worker.start()
 
@@ -85,11 +86,11 @@ class Pipeline(Generic[S]):
             before, self._station = self._station, station
         return before
 
-    def submit(self, frame: Frame, deadline_ns: int, refused: Reason = "") -> None:
+    def submit(self, frame: Frame, deadline_ns: int, refused: Reason = "", patient: bool = False) -> None:
         """Take a frame on; every frame taken on comes out of `results`, measured or with a reason.
 
-        Waits for a free slot until the frame's deadline, then gives up on it (`overrun`).  ``refused`` takes a frame on only to
-        have its verdict given.
+        A frame that finds no free slot is an `overrun` at once; ``patient`` waits for one until the frame's deadline.
+        ``refused`` takes a frame on only to have its verdict given.
         """
         with self._handover:
             station = self._station
@@ -100,7 +101,7 @@ class Pipeline(Generic[S]):
         elif refused:
             self._refuse(job, refused, "")
         else:
-            self._start(job, frame.image)
+            self._start(job, frame.image, patient)
 
     def results(self) -> list[Job[S]]:
         """The jobs at the head of the order that are finished or past their deadline. Give each back with `release`."""
@@ -142,19 +143,23 @@ class Pipeline(Generic[S]):
         since = self._waiting_since_s
         return self._worker.is_alive() and (since is None or time.monotonic() - since < STALLED_S)
 
+    def wake(self) -> None:
+        """Have the decision loop look; any thread."""
+        os.eventfd_write(self.wakeup, 1)
+
     def close(self) -> None:
         """Stop the worker after the work it has begun; jobs in flight are lost, so take the results first."""
         self._work.put(None)
         self._worker.join(timeout=10)
         os.close(self.wakeup)
 
-    def _start(self, job: Job[S], image: Pixels) -> None:
-        wait_s = (job.deadline_ns - time.monotonic_ns()) / 1e9
+    def _start(self, job: Job[S], image: Pixels, patient: bool) -> None:
         free = job.station.free
         try:
-            slot = free.get(timeout=max(wait_s, 0.001))
+            wait_s = (job.deadline_ns - time.monotonic_ns()) / 1e9
+            slot = free.get(timeout=max(wait_s, 0.001)) if patient else free.get_nowait()
         except queue.Empty:
-            self._refuse(job, "overrun", "no free slot by the deadline")
+            self._refuse(job, "overrun", "no free slot by the deadline" if patient else "no free slot")
             return
         begun = time.perf_counter_ns()
         try:
@@ -179,16 +184,13 @@ class Pipeline(Generic[S]):
     def _refuse(self, job: Job[S], reason: Reason, detail: str) -> None:
         job.reason, job.detail, job.done = reason, detail, True
         self._order.append(job)
-        self._wake()
+        self.wake()
 
     def _give_back(self, job: Job[S]) -> None:
         if job.slot is not None:
             job.station.free.put(job.slot)
         with self._handover:
             job.station.frames -= 1
-
-    def _wake(self) -> None:
-        os.eventfd_write(self.wakeup, 1)
 
     def _run(self) -> None:
         while (job := self._work.get()) is not None:
@@ -209,7 +211,8 @@ class Pipeline(Generic[S]):
                     job.stages["engine"] = (time.perf_counter_ns() - begun) / 1e6
                     job.reason, job.detail, job.done = reason, detail, True
             if job.abandoned:
+                self.late_results += 1
                 self._give_back(job)
             else:
-                self._wake()
+                self.wake()
             del job, slot  # else the last frame before a pause would keep its engine in memory after a change-over

@@ -28,9 +28,11 @@ class Publisher:
     def __init__(self, line: Line, simulated: bool) -> None:
         """Bind both sockets. Raises ConfigError when an address is taken or cannot be had."""
         publish = line.config.publish
-        self._line, self._simulated = line.name, simulated
+        self._line = line.name
+        self.simulated = simulated
         self.epoch = time.time_ns() // 1_000_000
         self.seq = 0
+        self.late_results = 0
         self.state: State = "starting"
         self.passed = 0
         self.rejected: dict[str, int] = {}
@@ -64,6 +66,13 @@ class Publisher:
         except BaseException:
             self.close()
             raise
+
+    def begin_epoch(self) -> None:
+        """Number verdicts from 1 again: how many parts passed since the last one is not known."""
+        self.epoch = max(self.epoch + 1, time.time_ns() // 1_000_000)
+        self.seq = 0
+        self._kept.clear()
+        self._next_heartbeat = 0.0
 
     def publish_verdict(self, verdict: Verdict) -> bytes:
         """Send a verdict, and keep it for the snapshot socket; its `seq` must be the next one. Returns what was sent."""
@@ -100,9 +109,10 @@ class Publisher:
                 seq=self.seq,
                 time=utc_now(),
                 state=self.state,
-                simulated=self._simulated,
+                simulated=self.simulated,
                 passed=self.passed,
                 rejected=self.rejected,
+                late_results=self.late_results,
             )
             self._pub.send_multipart((self._topics["heartbeat"], self._encoder.encode(beat)), zmq.NOBLOCK)
             self._next_heartbeat = max(self._next_heartbeat + HEARTBEAT_PERIOD_S, now)

@@ -17,10 +17,12 @@ from typing import Literal
 import cv2
 import zmq
 
-from appliance.capture import Camera, CameraError, EndOfFrames, Frame, make_camera
+from appliance.capture import Camera, make_camera
+from appliance.capture.supervised import SupervisedCamera
+from appliance.capturing import Capture
 from appliance.change_over import ChangeOver
 from appliance.clock import utc_now
-from appliance.config import Line
+from appliance.config import CameraConfig, Line
 from appliance.journal import Journal
 from appliance.judging import judge
 from appliance.loaded import LoadedRecipe
@@ -30,8 +32,6 @@ from appliance.pictures import PictureWriter
 from appliance.pipeline import STALLED_S, Job, Pipeline
 from appliance.publisher import Publisher
 
-GRAB_TIMEOUT_S = 0.1  # how often a quiet camera lets the capture thread look whether it should stop
-REOPEN_FIRST_S, REOPEN_LONGEST_S = 0.5, 5.0
 EVENTS_KEPT = 10_000
 SWITCH_INTERVAL_S = 0.0005
 
@@ -39,23 +39,32 @@ SWITCH_INTERVAL_S = 0.0005
 class RunningLine:
     """One line at work, from construction until `close`."""
 
-    def __init__(self, line: Line, parts: int | None = None) -> None:
+    def __init__(self, line: Line, parts: int | None = None, wait_for_camera: bool = False) -> None:
         """Load recipe and engine, open the camera, bind the sockets; ``parts``: stop after so many verdicts.
 
+        ``wait_for_camera``: go on without a camera that is absent, and take it up when it comes.
         Raises UserError kinds; nothing stays open then.
         """
-        self._line, self._parts = line, parts
-        loaded = LoadedRecipe(line, line.path(line.config.recipe))
+        self._line = line
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._alarms: deque[Notice] = deque()  # of other threads, for the decision loop to publish
         self._stop = threading.Event()
-        self._captured_all = threading.Event()
-        self._camera: Camera = make_camera(line, loaded.geometry.frame)
+        self._camera: Camera
         self._journal: Journal | None = None
         with ExitStack() as opened:
-            opened.callback(loaded.close)
+            config = line.config.camera
+            if isinstance(config, CameraConfig):  # its process starts while the engine is loaded
+                supervised = self._camera = SupervisedCamera(line, config, self._notify, wait_for_camera)
+                opened.callback(supervised.close)
+                loaded = LoadedRecipe(line, line.path(line.config.recipe))
+                opened.callback(loaded.close)
+                supervised.frame_size = loaded.geometry.frame
+            else:
+                loaded = LoadedRecipe(line, line.path(line.config.recipe))
+                opened.callback(loaded.close)
+                self._camera = make_camera(line, loaded.geometry.frame)
+                opened.callback(self._camera.close)
             self._camera.open()
-            opened.callback(self._camera.close)
             self._publisher = Publisher(line, self._camera.simulated)
             opened.callback(self._publisher.close)
             if journal := line.config.journal:
@@ -71,20 +80,16 @@ class RunningLine:
             self._pictures = PictureWriter(
                 line.path(pictures.folder), pictures.keep, lambda text: self._notify("warning", text)
             )
-        self._deadline_ns = line.config.decision.deadline_ms * 1_000_000
-        self._submitted = 0
-        self._camera_lost = False
         if not loaded.calibrated:
             self._notify(
                 "warning",
                 f"{loaded.recipe.folder}: no thresholds, every part is rejected; "
                 f"calibrate with: calibrate thresholds --line {line.name}",
             )
-        self._capture = threading.Thread(target=self._capture_loop, name="capture", daemon=True)
+        self._capture = Capture(line, self._camera, self._pipeline, self._stop, self._notify, parts)
         self._decide = threading.Thread(target=self._decision_loop, name="decision", daemon=True)
         self._failure: BaseException | None = None
-        # When each loop began its present step, seconds of the monotonic clock.
-        self._captured_s = self._decided_s = time.monotonic()
+        self._decided_s = time.monotonic()  # when the decision loop began its present step
 
     @property
     def recipe_name(self) -> str:
@@ -102,6 +107,11 @@ class RunningLine:
         return self._publisher.passed, dict(self._publisher.rejected)
 
     @property
+    def late_results(self) -> int:
+        """Results that came after their part's verdict."""
+        return self._pipeline.late_results
+
+    @property
     def state(self) -> str:
         """The state that heartbeats tell."""
         return self._publisher.state
@@ -115,9 +125,8 @@ class RunningLine:
     def moving(self) -> bool:
         """Whether every stage is alive and moves; a line that stops in order counts as moving until its end."""
         now = time.monotonic()
-        # A step of capture may wait for a free slot until its part's deadline.
-        captures = self._captured_all.is_set() or now - self._captured_s < STALLED_S + self._deadline_ns / 1e9
-        return captures and now - self._decided_s < STALLED_S and self._failure is None and self._pipeline.moving
+        decides = now - self._decided_s < STALLED_S and self._failure is None
+        return decides and self._capture.moving and self._pipeline.moving
 
     def start(self) -> None:
         """Begin to inspect."""
@@ -136,9 +145,9 @@ class RunningLine:
     def close(self) -> None:
         """Wait for the end, and let everything go. Raises what broke the line, if something did."""
         self._stop.set()
-        for thread in (self._capture, self._decide):
-            if thread.ident is not None:
-                thread.join()
+        self._capture.join()
+        if self._decide.ident is not None:
+            self._decide.join()
         self._change_over.close()
         self._pipeline.close()
         self._pipeline.station.close()
@@ -147,61 +156,9 @@ class RunningLine:
         for writer in (self._pictures, self._journal):
             if writer:
                 writer.close()
-        if self._failure is not None:
-            raise self._failure
-
-    # Capture
-
-    def _capture_loop(self) -> None:
-        try:
-            while not self._stop.is_set():
-                self._captured_s = time.monotonic()
-                try:
-                    frames = self._camera.grab(GRAB_TIMEOUT_S)
-                except EndOfFrames:
-                    self._notify("info", "the replay is over")
-                    break
-                except CameraError as error:
-                    self._reopen(str(error))
-                    continue
-                self._submit(frames)
-            try:
-                self._submit(self._camera.stop(), stopping=True)
-            except CameraError as error:
-                self._notify("error", str(error))
-        except BaseException as error:  # noqa: BLE001 - kept for `close`, which raises it in the caller's thread
-            self._failure = error
-        finally:
-            self._captured_all.set()
-
-    def _submit(self, frames: list[Frame], stopping: bool = False) -> None:
-        for frame in frames:
-            if self._parts is not None and self._submitted >= self._parts:
-                self._stop.set()
-                frame.release()
-                continue
-            self._submitted += 1
-            self._pipeline.submit(frame, frame.captured_ns + self._deadline_ns, "stopping" if stopping else "")
-        if self._parts is not None and self._submitted >= self._parts:
-            self._stop.set()
-
-    def _reopen(self, why: str) -> None:
-        """Try to get the camera back until it is there or the line stops; the state says that parts have no verdict."""
-        self._camera_lost = True
-        self._notify("error", why)
-        pause = REOPEN_FIRST_S
-        while not self._stop.wait(pause):
-            self._captured_s = time.monotonic()
-            pause = min(pause * 2, REOPEN_LONGEST_S)
-            self._camera.close()
-            try:
-                self._camera.open()
-            except CameraError as error:
-                self._notify("error", f"{error} (next try in {pause:g} s)")
-                continue
-            self._notify("warning", "the camera is back; parts that passed meanwhile have no verdict")
-            self._camera_lost = False
-            return
+        for failure in (self._capture.failure, self._failure):
+            if failure is not None:
+                raise failure
 
     # Decision
 
@@ -214,7 +171,12 @@ class RunningLine:
             while True:
                 self._decided_s = time.monotonic()
                 # Asked first: whatever was said before the end of capture is then still told below.
-                captured_all = self._captured_all.is_set()
+                captured_all = self._capture.over
+                if self._capture.epoch_due.is_set() and self._pipeline.empty:
+                    self._publisher.begin_epoch()
+                    self._capture.epoch_due.clear()
+                self._publisher.simulated = self._camera.simulated
+                self._publisher.late_results = self._pipeline.late_results
                 self._publisher.change_state(self._state())
                 for job in self._pipeline.results():
                     self._give_verdict(job)
@@ -244,9 +206,9 @@ class RunningLine:
         return max(0, int(wait_s * 1000) + 1)
 
     def _state(self) -> Literal["running", "camera-lost", "not-calibrated", "stopping"]:
-        if self._stop.is_set() or self._captured_all.is_set():
+        if self._stop.is_set() or self._capture.over:
             return "stopping"
-        if self._camera_lost:
+        if self._capture.lost:
             return "camera-lost"
         return "running" if self._pipeline.station.calibrated else "not-calibrated"
 

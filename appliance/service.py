@@ -30,6 +30,11 @@ class ServiceManager:
         self._period_s = int(environment.get("WATCHDOG_USEC", "0")) / 2e6
         self._next_s = 0.0
 
+    @property
+    def present(self) -> bool:
+        """Whether there is one."""
+        return bool(self._address)
+
     def ready(self, status: str) -> None:
         """The command has started and does its work."""
         self._send(f"READY=1\nSTATUS={status}")

@@ -26,6 +26,11 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PATIENCE_S = 5.0  # for threads and processes to end
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make faults` runs tests/faults in full."""
+    parser.addoption("--all-faults", action="store_true", help="try the faults as often as the README's figures say")
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
     """A test that leaves a thread, a child process or a listening socket behind fails."""

@@ -1,11 +1,14 @@
-"""Cameras: the port, and one file for each kind beside it."""
+"""Cameras: the port, and one file for each kind beside it.
+
+A camera whose vendor's library could hang or crash runs in a process of its own (`process.py`), watched by `supervised.py`.
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from appliance.config import Line
 from engines.errors import UserError
@@ -13,7 +16,11 @@ from engines.geometry import Pixels
 
 
 class CameraError(UserError):
-    """The camera is absent, taken, refuses a setting, or was lost."""
+    """The camera cannot be used as it is configured."""
+
+
+class CameraLostError(CameraError):
+    """The camera is absent, taken by another, or does not answer any more: worth another try."""
 
 
 class EndOfFrames(Exception):  # noqa: N818 - the end of a recording is no error
@@ -40,10 +47,18 @@ class Frame:
     release: Callable[[], None] = field(default=_nothing)
 
 
+CameraState = Literal["here", "silent", "gone"]  # silent: may be back at once, or be given up; gone: tried again
+
+
 class Camera(Protocol):
     """One camera of one line; used by one thread at a time, except `Frame.release`."""
 
     simulated: bool  # the pictures are not of real parts
+    patient: bool  # its next picture may wait until there is room for it: no part moves on meanwhile
+
+    @property
+    def state(self) -> CameraState:
+        """Whether pictures can be expected."""
 
     def open(self) -> None:
         """Connect, apply the configured features, start to grab. Raises CameraError."""
@@ -51,7 +66,7 @@ class Camera(Protocol):
     def grab(self, timeout_s: float) -> list[Frame]:
         """The next frames, oldest first: usually one; after a gap one without image for each missing; none on timeout.
 
-        Raises CameraError when the camera was lost, EndOfFrames when a replay is over.
+        Raises CameraLostError when the camera was lost, EndOfFrames when a replay is over.
         """
 
     def stop(self) -> list[Frame]:
@@ -62,14 +77,15 @@ class Camera(Protocol):
 
 
 _CAMERAS = {  # kind in the line file: module with `connect(line, frame_size) -> Camera`
+    "aravis": "appliance.capture.aravis_camera",
     "pylon": "appliance.capture.pylon_camera",
     "replay": "appliance.capture.replay",
 }
 
 
 def make_camera(line: Line, frame_size: tuple[int, int]) -> Camera:
-    """The line's camera, not opened yet; ``frame_size`` is the recipe's (width, height)."""
+    """The line's camera in this process, not opened yet; ``frame_size`` is the recipe's (width, height)."""
     kind = str(line.config.camera.__struct_config__.tag)
-    # Imported here: a line loads only its own camera's library.
+    # Imported here: a process loads only its own camera's library.
     camera: Camera = importlib.import_module(_CAMERAS[kind]).connect(line, frame_size)
     return camera

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+GIGE_COUNTER_SPAN = 65_535  # GigE Vision block ids: 16 bits, 0 is not used
+
 
 class FrameCounter:
     """Counts a camera's frames on without wrapping, and tells how many are missing before each.
 
-    ``span`` is how many numbers the counter has before it repeats (65,535 on GigE Vision: 1 to 65535, 0 is not used);
+    ``span`` is how many numbers the counter has before it repeats (`GIGE_COUNTER_SPAN` on GigE Vision);
     None for a counter that does not wrap.
     """
 

@@ -8,25 +8,28 @@ from typing import Any
 import numpy as np
 from pypylon import genicam, pylon
 
-from appliance.capture import CameraError, Frame
-from appliance.capture.counter import FrameCounter
+from appliance.capture import CameraError, CameraLostError, CameraState, Frame
+from appliance.capture.counter import GIGE_COUNTER_SPAN, FrameCounter
+from appliance.capture.trigger_clock import TriggerClock
 from appliance.config import FeatureValue, Line, PylonConfig
 from engines.geometry import Pixels
 
 EMULATION_CLASS, GIGE_CLASS = "BaslerCamEmu", "BaslerGigE"
-GIGE_COUNTER_SPAN = 65_535  # GigE Vision block ids: 16 bits, 0 is not used
 CHANNELS = {pylon.PixelType_Mono8: 1, pylon.PixelType_RGB8packed: 3}  # taken as they are; all others are converted once
 
 
 class PylonCamera:
     """One Basler camera. A picture stays in the driver's buffer until its frame is released: nothing is copied."""
 
+    state: CameraState = "here"
+    patient = False
+
     def __init__(self, config: PylonConfig, line_file: str) -> None:
         self._config, self._line_file = config, line_file
         self._camera: Any = None
         self._counter = FrameCounter(None)
         self._converter = pylon.ImageFormatConverter()
-        self._next_trigger = 0.0
+        self._clock = TriggerClock(config.rate)
         self.simulated = False
 
     def open(self) -> None:
@@ -39,11 +42,12 @@ class PylonCamera:
             self._apply_features()
             self._camera.MaxNumBuffer.Value = self._config.buffers
             self._counter.restart(GIGE_COUNTER_SPAN if device.GetDeviceClass() == GIGE_CLASS else None)
-            self._start()
+            self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
+            self._clock.start()
         except genicam.GenericException as error:
             self.close()
-            raise CameraError(
-                f"{self._line_file}: camera {self._identity()}: cannot be opened ({_first_line(error)}); "
+            raise CameraLostError(
+                f"{self._line_file}: camera {self._config.identity}: cannot be opened ({_first_line(error)}); "
                 "close whatever else uses it (pylon Viewer?) and check its cable and address"
             ) from error
         except CameraError:
@@ -57,10 +61,12 @@ class PylonCamera:
                 return self._grab_triggered(timeout_s)
             result = self._camera.RetrieveResult(int(timeout_s * 1000), pylon.TimeoutHandling_Return)
             if self._camera.IsCameraDeviceRemoved():
-                raise CameraError(f"camera {self._identity()}: lost; check its cable and power")
+                raise self._gone("lost")
             return self._frames(result)
         except genicam.GenericException as error:
-            raise CameraError(f"camera {self._identity()}: lost ({_first_line(error)}); check its cable and power") from error
+            raise CameraLostError(
+                f"camera {self._config.identity}: lost ({_first_line(error)}); check its cable and power"
+            ) from error
 
     def stop(self) -> list[Frame]:
         """See `Camera.stop`."""
@@ -72,7 +78,7 @@ class PylonCamera:
                 frames += self._frames(self._camera.RetrieveResult(0, pylon.TimeoutHandling_Return))
             self._camera.StopGrabbing()
         except genicam.GenericException as error:
-            raise CameraError(f"camera {self._identity()}: lost while stopping ({_first_line(error)})") from error
+            raise self._gone(f"lost while stopping ({_first_line(error)})") from error
         return frames
 
     def close(self) -> None:
@@ -98,8 +104,8 @@ class PylonCamera:
             return matching[0]
         there = ", ".join(f"{device.GetModelName()} serial {device.GetSerialNumber()}" for device in found) or "none"
         if not matching:
-            raise CameraError(
-                f"{self._line_file}: camera {self._identity()}: not found (cameras here: {there}); check power, cable and "
+            raise CameraLostError(
+                f"{self._line_file}: camera {self._config.identity}: not found (cameras here: {there}); check power, cable and "
                 "network, or correct camera.serial, camera.ip or camera.name"
             )
         raise CameraError(f"{self._line_file}: camera: more than one fits (cameras here: {there}); set camera.serial")
@@ -132,31 +138,11 @@ class PylonCamera:
         except genicam.GenericException as error:
             raise CameraError(f"{where}: the camera refuses {value!r} ({_first_line(error)}); correct the value") from error
 
-    def _start(self) -> None:
-        self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
-        self._next_trigger = time.monotonic()
-
-    def _identity(self) -> str:
-        config = self._config
-        return next(
-            (
-                f"{kind} {value}"
-                for kind, value in (("serial", config.serial), ("ip", config.ip), ("name", config.name))
-                if value
-            ),
-            "(any)",
-        )
-
     # Grabbing
 
     def _grab_triggered(self, timeout_s: float) -> list[Frame]:
-        wait = self._next_trigger - time.monotonic()
-        if wait > timeout_s:
-            time.sleep(timeout_s)
+        if not self._clock.wait(timeout_s):
             return []
-        if wait > 0:
-            time.sleep(wait)
-        self._next_trigger = max(self._next_trigger + 1 / self._config.rate, time.monotonic())
         limit = self._config.timeout_ms
         if self._camera.WaitForFrameTriggerReady(limit, pylon.TimeoutHandling_Return):
             self._camera.ExecuteSoftwareTrigger()
@@ -164,10 +150,10 @@ class PylonCamera:
             if frames:
                 return frames
         if self._camera.IsCameraDeviceRemoved():
-            raise CameraError(f"camera {self._identity()}: lost; check its cable and power")
+            raise self._gone("lost")
         # A picture that comes after all must not be taken for the next part's: grab anew, which empties the queue.
         self._camera.StopGrabbing()
-        self._start()
+        self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
         return [self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger")]
 
     def _frames(self, result: Any) -> list[Frame]:
@@ -194,6 +180,9 @@ class PylonCamera:
             return np.asarray(self._converter.Convert(result).GetArray(), np.uint8)
         flat = np.frombuffer(result.GetImageMemoryView(), np.uint8, count=height * width * channels)
         return flat.reshape((height, width) if channels == 1 else (height, width, channels))
+
+    def _gone(self, how: str) -> CameraLostError:
+        return CameraLostError(f"camera {self._config.identity}: {how}; check its cable and power")
 
     @staticmethod
     def _missing(number: int, fault: str) -> Frame:

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from appliance.capture import CameraError, EndOfFrames, Frame
+from appliance.capture import CameraError, CameraState, EndOfFrames, Frame
 from appliance.config import Line, ReplayConfig
 from engines.errors import ImageError
 from engines.geometry import Pixels
@@ -24,11 +24,13 @@ class ReplayCamera:
     """Plays each picture when it is due; a damaged file is a frame without picture, not a gap."""
 
     simulated = True
+    state: CameraState = "here"
 
     def __init__(self, config: ReplayConfig, source: Path, frame_size: tuple[int, int]) -> None:
         self._config, self._source, self._frame_size = config, source, frame_size
         self._pictures: Iterator[Picture] = iter(())
         self._period = 1.0 / config.rate if config.rate else 0.0
+        self.patient = not config.rate
         self._due = 0.0
         self._number = 0
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 
 from appliance.clock import utc_now, utc_of
@@ -188,6 +189,11 @@ def inspect_all(line: Line, parts: int | None = None) -> list[Event]:
     finally:
         running.close()
     return list(running.events)
+
+
+def camera_processes() -> list[psutil.Process]:
+    """The processes of cameras that this process has started."""
+    return [child for child in psutil.Process().children(recursive=True) if "appliance.capture.camera_main" in child.cmdline()]
 
 
 def verdicts_of(events: list[Event]) -> list[Verdict]:

@@ -111,8 +111,9 @@ def test_memory_returns_over_many_changes(built: Recipe, make_line: MakeLine, pa
         shutil.copytree(built.folder, tmp_path / name)
     line = make_line(
         recipe="../a",
-        camera={"kind": "replay", "source": str(parts_folder), "rate": 10, "loop": True},
-        engine={"target": "openvino", "precision": "float32"},
+        camera={"kind": "replay", "source": str(parts_folder), "rate": 5, "loop": True},
+        # Room for the parts that come while the next engine is loaded.
+        engine={"target": "openvino", "precision": "float32", "slots": 16},
     )
     log, memory = tmp_path / "run.jsonl", []
     with inspect_process("run", "--line", "3", "--config-dir", line.file.parent, "--json", stdout=log) as process:

@@ -42,8 +42,8 @@ def frame(number: int, image: bool = True, release: Callable[[], None] = lambda:
     return Frame(number, time.monotonic_ns(), 0, picture, None if image else "no trigger signal", None, release)
 
 
-def submit(pipeline: Pipeline[Station], one: Frame, within_ns: int = LONG_NS) -> None:
-    pipeline.submit(one, time.monotonic_ns() + within_ns)
+def submit(pipeline: Pipeline[Station], one: Frame, within_ns: int = LONG_NS, patient: bool = False) -> None:
+    pipeline.submit(one, time.monotonic_ns() + within_ns, patient=patient)
 
 
 def take(pipeline: Pipeline[Station], count: int) -> list[Job[Station]]:
@@ -92,15 +92,28 @@ def test_what_the_engine_writes_arrives_with_its_own_frame(make_pipeline: MakePi
     assert seen == [(number, number, number, number) for number in range(1, 10)]
 
 
-def test_a_frame_that_finds_no_free_slot_by_its_deadline_is_an_overrun(make_pipeline: MakePipeline) -> None:
+def test_a_frame_that_finds_no_free_slot_is_an_overrun_at_once(make_pipeline: MakePipeline) -> None:
     go_on = threading.Event()
     pipeline = make_pipeline(MadeEngine(lambda call, _map, _scores: call > 1 or go_on.wait(20)), slots=1)
     submit(pipeline, frame(1))
-    submit(pipeline, frame(2), within_ns=30_000_000)
+    submit(pipeline, frame(2), within_ns=60_000_000_000)
     go_on.set()
     jobs = take(pipeline, 2)
     assert [(job.frame.number, job.reason) for job in jobs] == [(1, ""), (2, "overrun")]
-    assert jobs[1].detail == "no free slot by the deadline"
+    assert jobs[1].detail == "no free slot"
+
+
+def test_a_patient_frame_waits_for_a_free_slot_until_its_deadline(make_pipeline: MakePipeline) -> None:
+    go_on = threading.Event()
+    pipeline = make_pipeline(MadeEngine(lambda call, _map, _scores: call > 1 or go_on.wait(20)), slots=1)
+    submit(pipeline, frame(1))
+    submit(pipeline, frame(2), within_ns=30_000_000, patient=True)
+    go_on.set()
+    (first, second) = take(pipeline, 2)
+    assert [(job.frame.number, job.reason) for job in (first, second)] == [(1, ""), (2, "overrun")]
+    assert second.detail == "no free slot by the deadline"
+    submit(pipeline, frame(3), patient=True)
+    assert [job.reason for job in take(pipeline, 1)] == [""]
 
 
 def test_the_slots_of_late_jobs_come_back(make_pipeline: MakePipeline) -> None:
@@ -113,9 +126,10 @@ def test_the_slots_of_late_jobs_come_back(make_pipeline: MakePipeline) -> None:
     assert [(job.reason, job.abandoned) for job in late] == [("late", True), ("late", True)]
     go_on.set()
     for number in (3, 4):
-        submit(pipeline, frame(number))
+        submit(pipeline, frame(number), patient=True)
     assert [(job.frame.number, job.reason) for job in take(pipeline, 2)] == [(3, ""), (4, "")]
     wait_for(lambda: pipeline.station.free.qsize() == 2, "both slots")
+    assert pipeline.late_results == 2
     assert engine.calls == 4, "late frames are finished as well: their slots are at work until then"
 
 

@@ -71,7 +71,7 @@ def test_stop_gives_frames_in_flight_their_verdict(make_line: MakeLine, recipe: 
     running = RunningLine(make_line(recipe=recipe.folder))
     try:
         running.start()
-        wait_for(lambda: running._submitted == 4, "three frames in the slots and one waiting")
+        wait_for(lambda: running._capture._submitted == 4, "three frames in the slots and one waiting")
         running.stop()
         go_on.set()
         wait_for(lambda: not running.running, "the end")

@@ -6,15 +6,12 @@ import shutil
 import socket
 import threading
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from appliance.capture import Camera, make_camera
 from appliance.config import Line
-from appliance.notices import Notice
 from appliance.running import RunningLine
 from engines.errors import ConfigError
 from engines.images import read_image
@@ -24,6 +21,7 @@ from tests.appliance.conftest import (
     MadeEngine,
     MakeLine,
     assert_counted,
+    camera_processes,
     emulated,
     inspect_all,
     reasons,
@@ -100,60 +98,10 @@ def test_scores_that_are_not_numbers_reject(
     assert read_image(picture).shape[1] == 512, "the part alone: there is no map to show beside it"
 
 
-def test_a_lost_camera_is_told_and_taken_up_again(
-    make_line: MakeLine, recipe: Recipe, made_engine: MadeEngine, parts_folder: Path
-) -> None:
-    camera = {
-        "kind": "pylon",
-        "serial": "0815-0000",
-        "trigger": "software",
-        "rate": 20,
-        "features": emulated(parts_folder),
-    }
-    running = RunningLine(make_line(recipe=recipe.folder, camera=camera))
-
-    def given() -> int:
-        return len(verdicts_of(list(running.events)))
-
-    try:
-        running.start()
-        wait_for(lambda: given() >= 3, "verdicts")
-        vars(running._camera)["_camera"].DestroyDevice()
-        wait_for(lambda: running.state == "camera-lost", "the loss")
-        before = given()
-        wait_for(lambda: running.state == "running", "the camera's return")
-        wait_for(lambda: given() >= before + 3, "verdicts after it")
-    finally:
-        running.close()
-    verdicts = verdicts_of(list(running.events))
-    assert_counted(verdicts, len(verdicts))
-    assert made_engine.calls == sum(verdict.reason == "" for verdict in verdicts)
-    assert set(reasons(verdicts)) <= {"", "stopping"}
-    assert [verdict.frame for verdict in verdicts] == list(range(1, len(verdicts) + 1))
-    notices = [event for event in running.events if isinstance(event, Notice)]
-    assert [notice.severity for notice in notices] == ["error", "warning"]
-    assert notices[0].text.startswith("camera serial 0815-0000: lost")
-    assert notices[1].text.startswith("the camera is back")
-
-
 @pytest.mark.parametrize("key", ["verdicts", "snapshot"])
 def test_a_taken_port_is_named_and_the_camera_let_go(
     make_line: MakeLine, recipe: Recipe, parts_folder: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    opened: list[Any] = []
-
-    def make_noted_camera(line: Line, frame_size: tuple[int, int]) -> Camera:
-        camera = make_camera(line, frame_size)
-        open_camera = camera.open
-
-        def open_and_note() -> None:
-            open_camera()
-            opened.append(vars(camera)["_camera"])
-
-        monkeypatch.setattr(camera, "open", open_and_note)
-        return camera
-
-    monkeypatch.setattr("appliance.running.make_camera", make_noted_camera)
     monkeypatch.setattr("appliance.loaded.load_engine", lambda *_: MadeEngine())
     camera = {"kind": "pylon", "serial": "0815-0000", "trigger": "software", "features": emulated(parts_folder)}
     line = make_line(recipe=recipe.folder, camera=camera)
@@ -163,8 +111,7 @@ def test_a_taken_port_is_named_and_the_camera_let_go(
         taken.listen()
         with pytest.raises(ConfigError, match=rf"3\.toml: publish\.{key}: tcp://.* cannot be bound .*another port"):
             RunningLine(line)
-    (driver,) = opened
-    assert not driver.IsOpen()
+    assert not camera_processes(), "the camera is let go"
     verdicts = verdicts_of(inspect_all(line, parts=1))
     assert (verdicts[0].reason, verdicts[0].frame) == ("", 1), "with the port free again, the same line runs"
 

@@ -1,0 +1,238 @@
+"""Any GigE Vision or USB3 Vision camera through Aravis 0.8 (Debian's python3-gi and gir1.2-aravis-0.8)."""
+
+from __future__ import annotations
+
+import sysconfig
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+
+from appliance.capture import CameraError, CameraLostError, CameraState, Frame
+from appliance.capture.counter import GIGE_COUNTER_SPAN, FrameCounter
+from appliance.capture.trigger_clock import TriggerClock
+from appliance.config import AravisConfig, FeatureValue, Line
+from engines.geometry import Pixels
+
+try:
+    import gi
+
+    gi.require_version("Aravis", "0.8")
+    from gi.repository import Aravis, GLib
+except (ImportError, ValueError) as missing:
+    raise CameraError(
+        f'camera.kind = "aravis": {missing}; install it with: apt install python3-gi gir1.2-aravis-0.8, and let this Python '
+        f"see it with: ln -s /usr/lib/python3/dist-packages/gi {sysconfig.get_path('purelib')}/"
+    ) from missing
+
+RECEIVE_BUFFER = 16 * 2**20  # bytes; the kernel grants at most net.core.rmem_max
+MOSAICS = {
+    "BayerRG8": cv2.COLOR_BayerRGGB2RGB,
+    "BayerGR8": cv2.COLOR_BayerGRBG2RGB,
+    "BayerGB8": cv2.COLOR_BayerGBRG2RGB,
+    "BayerBG8": cv2.COLOR_BayerBGGR2RGB,
+}
+CHANNELS = {"Mono8": 1, "RGB8": 3, "RGB8Packed": 3} | dict.fromkeys(MOSAICS, 1)
+
+
+class AravisCamera:
+    """One camera; a picture is copied out of the driver's buffer, which goes back at once."""
+
+    state: CameraState = "here"
+    patient = False
+
+    def __init__(self, config: AravisConfig, line_file: str) -> None:
+        self._config, self._line_file = config, line_file
+        self._camera: Any = None
+        self._stream: Any = None
+        self._counter = FrameCounter(None)
+        self._clock = TriggerClock(config.rate)
+        self._format = "Mono8"
+        self._control_lost = False
+        self.simulated = False
+
+    def open(self) -> None:
+        """See `Camera.open`."""
+        try:
+            self._camera = Aravis.Camera.new(self._find())
+            device = self._camera.get_device()
+            self.simulated = (self._camera.get_vendor_name(), self._camera.get_model_name()) == ("Aravis", "Fake")
+            self._control_lost = False
+            device.connect("control-lost", self._note_lost)
+            self._apply_features(device)
+            self._counter.restart(GIGE_COUNTER_SPAN if self._camera.is_gv_device() else None)
+            self._start_stream()
+        except GLib.GError as error:
+            self.close()
+            raise CameraLostError(
+                f"{self._line_file}: camera {self._config.identity}: cannot be opened ({error.message}); "
+                "close whatever else uses it and check its cable and address"
+            ) from error
+        except CameraError:
+            self.close()
+            raise
+
+    def grab(self, timeout_s: float) -> list[Frame]:
+        """See `Camera.grab`. With software trigger, this is what triggers, at the configured rate."""
+        try:
+            if self._config.trigger == "software":
+                return self._grab_triggered(timeout_s)
+            frames = self._frames(self._stream.timeout_pop_buffer(int(timeout_s * 1e6)))
+            if not frames and self._control_lost:
+                raise self._lost("control of it was lost")
+            return frames
+        except GLib.GError as error:
+            raise self._lost(error.message) from error
+
+    def stop(self) -> list[Frame]:
+        """See `Camera.stop`."""
+        if self._camera is None:
+            return []
+        try:
+            self._camera.stop_acquisition()
+        except GLib.GError as error:
+            raise self._lost(error.message) from error
+        frames: list[Frame] = []
+        while (buffer := self._stream.try_pop_buffer()) is not None:
+            frames += self._frames(buffer)
+        return frames
+
+    def close(self) -> None:
+        """See `Camera.close`."""
+        # Both are freed by their last reference; the camera's control is given up with it.
+        self._stream = self._camera = None
+
+    # Opening
+
+    def _find(self) -> str:
+        """Aravis's name of the configured camera; CameraLostError lists what is there instead."""
+        Aravis.update_device_list()
+        config = self._config
+        found = [
+            (Aravis.get_device_id(i), Aravis.get_device_model(i), Aravis.get_device_serial_nbr(i), Aravis.get_device_address(i))
+            for i in range(Aravis.get_n_devices())
+            if Aravis.get_device_protocol(i) != "Fake"  # Aravis's own, inside this process
+        ]
+        matching = [
+            name
+            for name, _, serial, address in found
+            if (config.serial is None or serial == config.serial) and (config.ip is None or address == config.ip)
+        ]
+        there = ", ".join(f"{model} serial {serial} at {address}" for _, model, serial, address in found) or "none"
+        if not matching:
+            raise CameraLostError(
+                f"{self._line_file}: camera {config.identity}: not found (cameras here: {there}); check power, cable and "
+                "network, or correct camera.serial or camera.ip"
+            )
+        if len(matching) > 1:
+            raise CameraError(f"{self._line_file}: camera: more than one fits (cameras here: {there}); set camera.serial")
+        return str(matching[0])
+
+    def _apply_features(self, device: Any) -> None:
+        trigger: dict[str, FeatureValue] = {"TriggerSelector": "FrameStart"}
+        if self._config.trigger == "free":
+            trigger |= {"TriggerMode": "Off"}
+        else:
+            source = "Software" if self._config.trigger == "software" else self._config.trigger_source
+            trigger |= {"TriggerMode": "On", "TriggerSource": source}
+        for name, value in (trigger | self._config.features).items():
+            self._set_feature(device, name, value)
+        self._format = self._camera.get_pixel_format_as_string()
+        if self._format not in CHANNELS:
+            raise CameraError(
+                f"{self._line_file}: camera.features.PixelFormat: {self._format} cannot be used; "
+                f"set one of {', '.join(CHANNELS)}"
+            )
+
+    def _set_feature(self, device: Any, name: str, value: FeatureValue) -> None:
+        where = f"{self._line_file}: camera.features.{name}"
+        node = device.get_feature(name)
+        if node is None:
+            raise CameraError(f"{where}: this camera has no such feature; remove it or correct its spelling")
+        try:
+            if isinstance(node, Aravis.GcCommand):
+                node.execute()
+            else:
+                node.set_value_from_string(str(value).lower() if isinstance(value, bool) else str(value))
+        except GLib.GError as error:
+            if error.matches(Aravis.device_error_quark(), Aravis.DeviceError.TIMEOUT):
+                raise  # the camera, not the value
+            raise CameraError(f"{where}: the camera refuses {value!r} ({error.message}); correct the value") from error
+
+    def _start_stream(self) -> None:
+        if self._camera.is_gv_device():
+            # Raw packet sockets would need rights that a service has not.
+            self._camera.gv_set_stream_options(Aravis.GvStreamOption.PACKET_SOCKET_DISABLED)
+        self._stream = self._camera.create_stream(None, None)
+        if self._stream is None:
+            raise self._lost("it gives no stream")
+        if self._camera.is_gv_device():
+            self._stream.set_property("socket-buffer", Aravis.GvStreamSocketBuffer.FIXED)
+            self._stream.set_property("socket-buffer-size", RECEIVE_BUFFER)
+        payload = self._camera.get_payload()
+        for _ in range(self._config.buffers):
+            self._stream.push_buffer(Aravis.Buffer.new_allocate(payload))
+        self._camera.start_acquisition()
+        self._clock.start()
+
+    # Grabbing
+
+    def _grab_triggered(self, timeout_s: float) -> list[Frame]:
+        if not self._clock.wait(timeout_s):
+            return []
+        limit = self._config.timeout_ms
+        self._camera.software_trigger()
+        if frames := self._frames(self._stream.timeout_pop_buffer(limit * 1000)):
+            return frames
+        if self._control_lost:
+            raise self._lost("control of it was lost")
+        # A picture that comes after all must not be taken for the next part's.
+        self._camera.stop_acquisition()
+        while (buffer := self._stream.try_pop_buffer()) is not None:
+            self._stream.push_buffer(buffer)
+        self._camera.start_acquisition()
+        return [self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger")]
+
+    def _frames(self, buffer: Any) -> list[Frame]:
+        """The frame in a buffer, after one without picture for each number that the counter skipped."""
+        if buffer is None:
+            return []
+        captured = time.monotonic_ns()
+        missing = self._counter.advance(buffer.get_frame_id())
+        frames: list[Frame] = []
+        if missing is not None:
+            number = self._counter.number
+            frames = [self._missing(number - missing + i, "the frame counter skipped it") for i in range(missing)]
+            status = buffer.get_status()
+            if status == Aravis.BufferStatus.SUCCESS:
+                frames.append(Frame(number, captured, buffer.get_timestamp(), self._picture(buffer)))
+            else:
+                frames.append(self._missing(number, f"failed buffer: {status.value_nick.replace('-', ' ')}"))
+        self._stream.push_buffer(buffer)
+        return frames
+
+    def _picture(self, buffer: Any) -> Pixels:
+        height, width, channels = buffer.get_image_height(), buffer.get_image_width(), CHANNELS[self._format]
+        flat = np.frombuffer(buffer.get_data(), np.uint8, count=height * width * channels)
+        image = flat.reshape((height, width) if channels == 1 else (height, width, channels))
+        mosaic = MOSAICS.get(self._format)
+        return image if mosaic is None else np.asarray(cv2.cvtColor(image, mosaic), np.uint8)
+
+    def _note_lost(self, _device: Any) -> None:
+        self._control_lost = True
+
+    def _lost(self, why: str) -> CameraLostError:
+        return CameraLostError(f"camera {self._config.identity}: lost ({why}); check its cable and power")
+
+    @staticmethod
+    def _missing(number: int, fault: str) -> Frame:
+        return Frame(number, time.monotonic_ns(), 0, None, fault)
+
+
+def connect(line: Line, frame_size: tuple[int, int]) -> AravisCamera:
+    """The camera of a line; its frame size is set by its features."""
+    config = line.config.camera
+    if not isinstance(config, AravisConfig):
+        raise TypeError(f"not an Aravis camera: {config}")
+    return AravisCamera(config, str(line.file))

@@ -1,0 +1,128 @@
+"""The line's side of a camera's process: starts it, takes its frames, kills it when it does not move any more."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from functools import partial
+
+import numpy as np
+
+from appliance.capture import CameraError, CameraLostError, Frame
+from appliance.capture.wire import LARGEST, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Report
+from appliance.config import CameraConfig, Line
+
+OPEN_S = 30.0  # finding a camera in the network and reading its description takes seconds
+SILENT_S = 0.15  # without a sign of life: something is wrong; the PLC is to know within three heartbeats
+HUNG_S = 2.0  # for this long: killed; a step may take so long beyond the camera's own waits
+STOP_S = 3.0
+
+
+class CameraProcess:
+    """One life of a camera's process, from its start to its end."""
+
+    def __init__(self) -> None:
+        """Start the process; `begin` gives it its work, so that its imports run beside the line's."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
+        self._memory_fd = os.memfd_create("camera")
+        descriptors = (theirs.fileno(), self._memory_fd)
+        words = [sys.executable, "-m", "appliance.capture.camera_main", *map(str, descriptors), str(os.getpid())]
+        self._process = subprocess.Popen(words, pass_fds=descriptors)
+        theirs.close()
+        self._channel = Channel(ours, Report)
+        self._poll = select.poll()
+        self._poll.register(ours, select.POLLIN)
+        self._step_s = OPEN_S  # the longest step allowed
+        self._heard_s = time.monotonic()
+        self._size = 0
+        self.silent = False
+        self.opened = False
+        self.simulated = False
+
+    def begin(self, line: Line, frame_size: tuple[int, int], slots: int) -> None:
+        """Have the camera opened; `take` then tells how that ended."""
+        config = line.config.camera
+        assert isinstance(config, CameraConfig), "other cameras have no process"
+        self._config, self._name = config, config.identity
+        self._size = frame_size[0] * frame_size[1] * 3
+        os.ftruncate(self._memory_fd, self._size * slots)
+        self._memory = np.frombuffer(mmap.mmap(self._memory_fd, self._size * slots), np.uint8)
+        try:
+            self._channel.send(Begin(line.name, str(line.file), line.config, frame_size, slots))
+        except OSError as error:
+            raise self._gone() from error
+
+    def take(self, timeout_s: float) -> list[Frame]:
+        """The next frame, if one comes within the timeout.
+
+        Raises CameraLostError when the process has ended, is silent, or is at one step for longer than its camera may take;
+        CameraError when the camera refuses its configuration.
+        """
+        if not self._poll.poll(max(0, int(timeout_s * 1000))):
+            # Judged only when nothing waits to be read: it may be this process that did not move.
+            silent_s = time.monotonic() - self._heard_s
+            self.silent = self.opened and silent_s > SILENT_S
+            if silent_s > (HUNG_S if self.opened else OPEN_S):
+                raise CameraLostError(f"camera {self._name}: its process has been silent for {silent_s:.1f} s, and is killed")
+            return []
+        report = self._channel.receive()
+        self._heard_s = time.monotonic()
+        self.silent = False
+        if isinstance(report, Alive):
+            step_s = self._heard_s - report.moved_ns / 1e9
+            if step_s > self._step_s:
+                raise CameraLostError(f"camera {self._name}: its driver has hung for {step_s:.1f} s, and is killed")
+            return []
+        if isinstance(report, Brought):
+            return [self._frame(report)]
+        if isinstance(report, Opened):
+            self.opened, self.simulated = True, report.simulated
+            waits = 2 * self._config.timeout_ms / 1e3 if self._config.trigger == "software" else 0.0
+            self._step_s = HUNG_S + waits
+        elif isinstance(report, Failed):
+            raise CameraLostError(report.text) if report.lost else CameraError(report.text)
+        elif report is None or isinstance(report, Halted):
+            raise self._gone()
+        return []
+
+    def stop(self) -> list[Frame]:
+        """Stop the camera and its process; returns the frames that it had taken."""
+        frames: list[Frame] = []
+        until = time.monotonic() + STOP_S
+        try:
+            self._channel.send(Halt())
+            while (left := until - time.monotonic()) > 0:
+                frames += self.take(left)
+        except (CameraError, OSError):
+            return frames  # its last word, or its end: both are what was asked for
+        return frames
+
+    def close(self) -> None:
+        """End the process, whatever it does. Frames not released yet stay readable."""
+        self._process.kill()
+        self._process.wait()
+        if self._channel.fileno() >= 0:
+            self._channel.close()
+            os.close(self._memory_fd)
+
+    def _gone(self) -> CameraLostError:
+        return CameraLostError(f"camera {self._name}: its process has ended")
+
+    def _frame(self, brought: Brought) -> Frame:
+        if brought.slot is None:
+            return Frame(brought.number, brought.captured_ns, brought.camera_time, None, brought.fault)
+        image = self._memory[brought.slot * self._size :][: int(np.prod(brought.shape))].reshape(brought.shape)
+        release = partial(self._free, brought.slot)
+        return Frame(brought.number, brought.captured_ns, brought.camera_time, image, None, None, release)
+
+    def _free(self, slot: int) -> None:
+        try:
+            self._channel.send(Free(slot))
+        except OSError:
+            return  # the process has ended, and its memory goes with the last frame

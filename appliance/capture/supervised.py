@@ -1,0 +1,141 @@
+"""A camera in a process of its own, watched: lost, hung or silent, it is started anew until it is back.
+
+A stall is found by our own clock, not by the driver's word: no sign of life of the process, or no picture for longer than
+the line's file allows.  While the camera is gone, triggers that are counted here get their frame, without a picture.
+"""
+
+from __future__ import annotations
+
+import time
+
+from appliance.capture import CameraError, CameraLostError, CameraState, Frame
+from appliance.capture.process import CameraProcess
+from appliance.config import CameraConfig, Line
+from appliance.messages import AlarmKind
+from appliance.notices import Notify
+
+RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 30.0
+SPARE_SLOTS = 3  # one being filled, one being cut, one whose verdict is being given
+
+
+class SupervisedCamera:
+    """A `Camera` that never raises CameraLostError once it is open."""
+
+    patient = False
+
+    def __init__(self, line: Line, config: CameraConfig, notify: Notify, wait_for_it: bool) -> None:
+        """Start the process; ``wait_for_it``: a camera that is absent at `open` is no error, and tried again."""
+        self._line, self._config, self._notify, self._wait_for_it = line, config, notify, wait_for_it
+        self._slots = line.config.engine.slots + SPARE_SLOTS
+        self._process: CameraProcess | None = CameraProcess()
+        self.frame_size = (0, 0)  # the recipe's (width, height); to be set before `open`
+        self._number = self._offset = 0  # of the newest frame; of the process's first one
+        self._next_try_s, self._pause_s = 0.0, RETRY_FIRST_S
+        self._picture_s = self._due_s = 0.0
+        self.simulated = self._lost = False
+
+    @property
+    def state(self) -> CameraState:
+        """See `Camera.state`."""
+        if self._lost:
+            return "gone"
+        return "silent" if self._process is not None and self._process.silent else "here"
+
+    def open(self) -> None:
+        """See `Camera.open`. Raises CameraLostError only when an absent camera is not waited for."""
+        assert self._process is not None, "opened once"
+        try:
+            self._process.begin(self._line, self.frame_size, self._slots)
+            while not self._process.opened:
+                self._process.take(0.1)
+            self._is_open()
+        except CameraLostError as error:
+            if not self._wait_for_it:
+                self.close()
+                raise
+            self._lose(str(error), "camera-lost")
+        except CameraError:
+            self.close()
+            raise
+
+    def grab(self, timeout_s: float) -> list[Frame]:
+        """See `Camera.grab`."""
+        try:
+            if self._process is None:
+                return self._while_lost(timeout_s)
+            frames = self._process.take(timeout_s)
+            if self._lost:
+                if self._process.opened:
+                    self._is_back()
+                return self._missed()
+            return self._numbered(frames)
+        except CameraError as error:
+            self._lose(str(error), "camera-lost")
+            return []
+
+    def stop(self) -> list[Frame]:
+        """See `Camera.stop`."""
+        return self._numbered(self._process.stop()) if self._process and not self._lost else []
+
+    def close(self) -> None:
+        """See `Camera.close`."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+    def _numbered(self, frames: list[Frame]) -> list[Frame]:
+        """Frames with numbers that go on over restarts of the process."""
+        now = time.monotonic()
+        for frame in frames:
+            frame.number += self._offset
+            self._number = frame.number
+            if frame.image is not None:
+                self._picture_s = now
+        if frames:
+            self._due_s = frames[-1].captured_ns / 1e9
+        elif now - self._picture_s > self._config.stall_s:
+            self._lose(f"camera {self._config.identity}: no picture for {self._config.stall_s:g} s", "stall")
+        return frames
+
+    def _is_open(self) -> None:
+        assert self._process is not None, "just opened"
+        self.simulated = self._process.simulated
+        self._offset = self._number
+        self._picture_s = self._due_s = time.monotonic()
+        self._pause_s = RETRY_FIRST_S
+
+    def _is_back(self) -> None:
+        self._is_open()
+        self._lost = False
+        meanwhile = "got no-image rejects" if self._config.counted else "were not counted: a new epoch begins"
+        self._notify("info", f"camera {self._config.identity}: is back; parts that passed meanwhile {meanwhile}", "camera-lost")
+
+    def _lose(self, why: str, kind: AlarmKind) -> None:
+        """Kill the process, and try again after a pause; each pause is twice the one before."""
+        self.close()
+        self._lost = True
+        self._notify("error", f"{why} (next try in {self._pause_s:g} s)", kind)
+        self._next_try_s = time.monotonic() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, RETRY_LONGEST_S)
+
+    def _while_lost(self, timeout_s: float) -> list[Frame]:
+        now = time.monotonic()
+        if now >= self._next_try_s:
+            self._process = CameraProcess()
+            self._process.begin(self._line, self.frame_size, self._slots)
+        else:
+            until = min(self._next_try_s, self._next_due_s() if self._config.counted else now + timeout_s)
+            time.sleep(min(timeout_s, max(0.0, until - now)))
+        return self._missed()
+
+    def _missed(self) -> list[Frame]:
+        """A frame without picture for each trigger that was due while the camera was gone."""
+        frames: list[Frame] = []
+        while self._lost and self._config.counted and time.monotonic() >= self._next_due_s():
+            self._due_s = self._next_due_s()
+            self._number += 1
+            frames.append(Frame(self._number, int(self._due_s * 1e9), 0, None, "the camera is lost"))
+        return frames
+
+    def _next_due_s(self) -> float:
+        return self._due_s + 1 / self._config.rate

@@ -1,0 +1,102 @@
+"""What a line and its camera's process say to each other: one JSON message a datagram, pictures in shared memory."""
+
+from __future__ import annotations
+
+import socket
+from typing import TypeVar
+
+import msgspec
+
+from appliance.config import LineConfig
+
+LARGEST = 1 << 18  # bytes of a message
+BEAT_S = 0.02
+
+T = TypeVar("T")
+
+
+class Begin(msgspec.Struct, frozen=True, tag=True):
+    """To the camera: open. ``slots`` pictures of ``frame_size`` (width, height), RGB, have room in the shared memory."""
+
+    name: str
+    file: str
+    config: LineConfig
+    frame_size: tuple[int, int]
+    slots: int
+
+
+class Free(msgspec.Struct, frozen=True, tag=True):
+    """To the camera: a place in the shared memory may be used again."""
+
+    slot: int
+
+
+class Halt(msgspec.Struct, frozen=True, tag=True):
+    """To the camera: stop, send what is left, close, end."""
+
+
+class Opened(msgspec.Struct, frozen=True, tag=True):
+    """From the camera: it grabs."""
+
+    simulated: bool
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """From the camera, its last word. ``lost``: worth another try."""
+
+    text: str
+    lost: bool
+
+
+class Brought(msgspec.Struct, frozen=True, tag=True):
+    """From the camera: a `Frame`; its picture of this shape lies in ``slot``, None where there is none."""
+
+    number: int
+    captured_ns: int
+    camera_time: int
+    fault: str | None
+    slot: int | None = None
+    shape: tuple[int, ...] = ()
+
+
+class Alive(msgspec.Struct, frozen=True, tag=True):
+    """From the camera, every `BEAT_S`: the process lives, and began its present step at ``moved_ns`` (monotonic)."""
+
+    moved_ns: int
+
+
+class Halted(msgspec.Struct, frozen=True, tag=True):
+    """From the camera: closed, nothing more comes."""
+
+
+Order = Begin | Free | Halt
+Report = Opened | Failed | Brought | Alive | Halted
+
+
+class Channel:
+    """One end of a pair of SOCK_SEQPACKET sockets; ``hears`` is the type of what arrives."""
+
+    def __init__(self, end: socket.socket, hears: object) -> None:
+        self._end = end
+        self._encoder = msgspec.json.Encoder()
+        self._decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(hears)
+
+    def fileno(self) -> int:
+        """For `select.poll`."""
+        return self._end.fileno()
+
+    def send(self, message: Order | Report) -> None:
+        """Send; any thread. Raises OSError when the other end is gone."""
+        self._end.send(self._encoder.encode(message))
+
+    def receive(self) -> object:
+        """The next message, waiting for it; None when the other end is gone."""
+        try:
+            content = self._end.recv(LARGEST)
+        except ConnectionResetError:
+            return None
+        return self._decoder.decode(content) if content else None
+
+    def close(self) -> None:
+        """Close this end."""
+        self._end.close()

@@ -1,0 +1,1 @@
+"""Faults on purpose, against real processes: short runs in `make test`, the long ones under `make faults`."""

@@ -1,0 +1,52 @@
+"""The line that faults are tried on: an emulated camera, a real engine, a Modbus PLC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engines.recipe import Recipe
+from tests.appliance.conftest import MakeLine, emulated, make_line  # noqa: F401 - a fixture
+from tests.faults.station import Station
+
+RATE = 15  # parts a second: a load that two cores bear beside the four other processes
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """How often to try: the first number in `make test`, the second in `make faults`."""
+    return lambda short, full: full if request.config.getoption("--all-faults") else short
+
+
+@pytest.fixture
+def make_station(
+    tmp_path: Path,
+    make_line: MakeLine,  # noqa: F811
+    built: Recipe,
+    parts_folder: Path,
+    free_ports: Callable[[int], list[int]],
+) -> Callable[..., Station]:
+    """A function that writes a line's file and gives its station, not started yet; tables replace the usual ones."""
+
+    def make(**tables: object) -> Station:
+        (port,) = free_ports(1)
+        usual: dict[str, object] = {
+            "camera": {
+                "kind": "pylon",
+                "serial": "0815-0000",
+                "trigger": "software",
+                "rate": RATE,
+                "timeout_ms": 500,
+                "features": emulated(parts_folder),
+            },
+            "engine": {"target": "openvino", "precision": "float32", "slots": 3},
+            "decision": {"deadline_ms": 500},
+            "plc": {"kind": "modbus", "host": "127.0.0.1", "port": port},
+            "journal": {"file": str(tmp_path / "journal.db")},
+        }
+        line = make_line(recipe=built.folder, **(usual | tables))  # type: ignore[arg-type]
+        return Station(line.name, line.file.parent, tmp_path / "logs")
+
+    return make
