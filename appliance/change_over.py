@@ -2,6 +2,7 @@
 
 `inspect recipe` asks over a socket that only this box can reach.  A thread loads the next engine beside the running one; the
 frames taken on before the change keep their engine and thresholds, and what is left of the old recipe goes when they are done.
+Processes beside the line have their alarms published over the same socket.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import zmq
 
 from appliance.config import Line
 from appliance.loaded import LoadedRecipe
-from appliance.messages import RecipeAnswer, RecipeRequest
+from appliance.messages import AlarmKind, RaiseAlarm, RecipeAnswer, RecipeRequest, Severity
 from appliance.notices import Notify
 from appliance.pipeline import Pipeline
 from engines.errors import ConfigError, UserError
@@ -38,7 +39,7 @@ class ChangeOver:
     ) -> None:
         """Bind the socket. Raises ConfigError when it is taken."""
         self._line, self._pipeline, self._notify = line, pipeline, notify
-        self._decoder = msgspec.json.Decoder(RecipeRequest)
+        self._decoder = msgspec.json.Decoder(RecipeRequest | RaiseAlarm)
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._outcome = RecipeAnswer("failed", "")
@@ -52,10 +53,18 @@ class ChangeOver:
             raise ConfigError(f"{line.file}: line {line.name} is running already ({error.strerror}); stop it first") from error
 
     def serve(self) -> None:
-        """Take requests, and tell the outcome of the one that was worked on."""
+        """Take orders, and tell the outcome of the one that was worked on."""
         while self.socket.poll(0):
             *envelope, content = self.socket.recv_multipart(zmq.NOBLOCK)
-            self._answer(envelope, self._begin(envelope, content))
+            try:
+                order = self._decoder.decode(content)
+            except msgspec.DecodeError as error:
+                self._answer(envelope, RecipeAnswer("failed", f"not a request for a recipe, nor an alarm: {error}"))
+                continue
+            if isinstance(order, RaiseAlarm):
+                self._notify(order.severity, order.text, order.kind)
+            else:
+                self._answer(envelope, self._begin(envelope, Path(order.recipe)))
         if self._thread is not None and not self._thread.is_alive():
             self._thread.join()
             self._thread = None
@@ -72,11 +81,7 @@ class ChangeOver:
     def _answer(self, envelope: list[bytes], answer: RecipeAnswer) -> None:
         self.socket.send_multipart([*envelope, msgspec.json.encode(answer)], zmq.NOBLOCK)
 
-    def _begin(self, envelope: list[bytes], content: bytes) -> RecipeAnswer:
-        try:
-            folder = Path(self._decoder.decode(content).recipe)
-        except msgspec.DecodeError as error:
-            return RecipeAnswer("failed", f"not a request for a recipe: {error}")
+    def _begin(self, envelope: list[bytes], folder: Path) -> RecipeAnswer:
         if self._thread is not None:
             return RecipeAnswer("failed", "another change-over is under way; wait for its end")
         self._asking = envelope
@@ -112,6 +117,30 @@ class ChangeOver:
         if not loaded.calibrated:
             self._notify("warning", f"{folder}: no thresholds, every part is rejected; calibrate with: calibrate thresholds")
         return text
+
+
+class AlarmSender:
+    """Has the line publish alarms of a process beside it, such as the bridge; used by one thread."""
+
+    def __init__(self, line: Line) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 200)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # an alarm does not wait for a line that is not there
+        self._socket.connect(control_address(line))
+
+    def send(self, severity: Severity, text: str, kind: AlarmKind) -> bool:
+        """Send without waiting; False when no line is there."""
+        try:
+            self._socket.send(msgspec.json.encode(RaiseAlarm(severity=severity, kind=kind, text=text)), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._socket.close()
+        self._context.term()
 
 
 def ask_for_recipe(

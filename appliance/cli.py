@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from appliance import cli_records
+from appliance import cli_plc, cli_records
 from appliance.cli_options import AsJson, ConfigDir, LineName
 from appliance.service import ServiceManager, Stop, Watched
 from appliance.stop_signal import StopSignal
@@ -119,28 +119,6 @@ def watch(
             subscriber.close()
 
 
-@app.command(epilog="Example:  inspect plc --line 3")
-def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -> None:
-    """Carry a line's verdicts to its PLC until stopped; the README has the register map."""
-    from appliance.config import load_line, need_plc
-    from appliance.console_log import EventLog
-    from appliance.plc import make_plc
-    from appliance.plc.bridge import Bridge
-    from appliance.subscriber import Subscriber
-
-    loaded = load_line(line, config_dir)
-    port = make_plc(need_plc(loaded))
-    log = EventLog(console, as_json or not sys.stdout.isatty())
-    manager = ServiceManager()
-    with StopSignal() as signalled:
-        subscriber = Subscriber(loaded, "plc", catch_up=True)
-        try:
-            manager.ready(f"bridge of line {line}")
-            Bridge(subscriber, port, log.say).run(Watched(signalled, manager, lambda: True))
-        finally:
-            subscriber.close()
-
-
 @app.command(epilog="Example:  inspect doctor --line 3")
 def doctor(line: LineName, config_dir: ConfigDir = None) -> None:
     """Check all that a line needs, and say what to mend; exit status 1 when something failed."""
@@ -222,6 +200,7 @@ def _show_live(name: str, running: RunningLine, stop: Stop) -> None:
 
 
 cli_records.add_to(app)
+cli_plc.add_to(app)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ Rate = Annotated[float, Meta(ge=0, le=10_000, description="parts a second; 0: as
 Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
 Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^:/]+:\d{1,5}|ipc://.+)$", description="tcp://ADDRESS:PORT or ipc://FILE")]
 FeatureValue = bool | int | float | str
+INSECURE = "anyone on this network may read the verdicts and pretend to be this line"  # to be said in the line's file
 
 
 def is_local(endpoint: str) -> bool:
@@ -122,11 +123,12 @@ class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where verdicts are published. Beyond loopback and ipc, `keys` is needed."""
+    """Where verdicts are published. Beyond loopback and ipc, `keys` is needed, or the words of INSECURE."""
 
     verdicts: Endpoint = "tcp://127.0.0.1:5563"
     snapshot: Endpoint = "tcp://127.0.0.1:5564"
     keys: Annotated[str | None, Meta(description="folder of CURVE keys, made by `inspect keys`")] = None
+    insecure: Annotated[str | None, Meta(description=f"without keys beyond loopback, literally: {INSECURE}")] = None
 
     def __post_init__(self) -> None:
         """Refuse a port that there is not, one address for two sockets, and an open network without keys."""
@@ -135,22 +137,70 @@ class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 raise ValueError(f"{endpoint}: a port is 1 to {MAX_PORT}")
         if self.verdicts == self.snapshot:
             raise ValueError("verdicts and snapshot must be two addresses")
-        if self.keys is None and not all(is_local(endpoint) for endpoint in (self.verdicts, self.snapshot)):
+        if self.insecure not in (None, INSECURE):
+            raise ValueError(f'insecure must say exactly "{INSECURE}", or be left out')
+        secured = self.keys is not None or self.insecure is not None
+        if not secured and not all(is_local(endpoint) for endpoint in (self.verdicts, self.snapshot)):
             raise ValueError(
-                "bound beyond loopback without keys: make some with `inspect keys`, and set publish.keys to their folder"
+                "bound beyond loopback without keys: make some with `inspect keys`, and set publish.keys to their folder; "
+                f'or take the risk in these words: insecure = "{INSECURE}"'
             )
 
 
-class ModbusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="modbus", tag_field="kind", kw_only=True):
-    """A PLC that is a Modbus TCP server; the README has the register map."""
+class PlcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
+    """What every kind of PLC has."""
+
+    silent_ms: Annotated[
+        int, Meta(ge=100, le=60_000, description="a PLC whose heartbeat stands still for longer is told of as silent")
+    ] = 1_000
+
+
+class ModbusConfig(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="modbus", kw_only=True):
+    """A PLC that is a Modbus TCP server; the README has the process image."""
 
     host: str
     port: Port = 502
     unit: Annotated[int, Meta(ge=0, le=255)] = 1
-    base: Annotated[int, Meta(ge=0, le=65_000, description="address of the map's first holding register")] = 0
-    timeout_ms: Annotated[int, Meta(ge=10, le=10_000, description="for one answer of the PLC")] = 500
-    acknowledge: Annotated[bool, Meta(description="wait until the PLC has taken a verdict before writing the next")] = False
-    acknowledge_ms: Annotated[int, Meta(ge=1, le=10_000, description="longest wait for it")] = 100
+    base: Annotated[int, Meta(ge=0, le=65_000, description="address of the image's first holding register")] = 0
+    timeout_ms: Annotated[int, Meta(ge=10, le=5_000, description="for one answer of the PLC")] = 500
+
+
+class ModbusServerConfig(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="modbus-server", kw_only=True):
+    """A PLC that polls: the bridge is the Modbus TCP server."""
+
+    address: Annotated[str, Meta(description="of this box, in the PLC's network; 0.0.0.0: every network")]
+    port: Port = 1502
+    base: Annotated[int, Meta(ge=0, le=65_000, description="address of the image's first holding register")] = 0
+
+
+class OpcUaConfig(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="opcua", kw_only=True):
+    """A PLC that is an OPC UA client: the bridge is the server."""
+
+    address: Annotated[str, Meta(description="of this box, in the PLC's network; 0.0.0.0: every network")]
+    port: Port = 4840
+    certificate: Annotated[str | None, Meta(description="the server's certificate, .der; sessions are then encrypted")] = None
+    private_key: Annotated[str | None, Meta(description="its private key, .pem")] = None
+    clients: Annotated[str | None, Meta(description="folder with the certificates, .der, of the clients let in")] = None
+
+    def __post_init__(self) -> None:
+        """Refuse half of what encryption needs."""
+        if len({value is None for value in (self.certificate, self.private_key, self.clients)}) > 1:
+            raise ValueError("certificate, private_key and clients belong together: give all three or none")
+
+
+class S7Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="s7", kw_only=True):
+    """A Siemens PLC: the bridge writes into a data block of it."""
+
+    host: str
+    port: Port = 102
+    rack: Annotated[int, Meta(ge=0, le=7)] = 0
+    slot: Annotated[int, Meta(ge=0, le=31)] = 1
+    db: Annotated[int, Meta(ge=1, le=65_535, description="number of the data block; not optimised")]
+    start: Annotated[int, Meta(ge=0, le=65_000, multiple_of=2, description="the image's first byte in it")] = 0
+    timeout_ms: Annotated[int, Meta(ge=10, le=5_000, description="for one answer of the PLC")] = 500
+
+
+AnyPlcConfig = ModbusConfig | ModbusServerConfig | OpcUaConfig | S7Config
 
 
 class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -175,7 +225,7 @@ class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     engine: EngineConfig = EngineConfig()
     decision: DecisionConfig = DecisionConfig()
     publish: PublishConfig = PublishConfig()
-    plc: ModbusConfig | None = None
+    plc: AnyPlcConfig | None = None
     journal: JournalConfig | None = None
     archive: ArchiveConfig | None = None
 
@@ -216,7 +266,7 @@ def need_archive(line: Line) -> Path:
     return line.path(line.config.archive.folder)
 
 
-def need_plc(line: Line) -> ModbusConfig:
+def need_plc(line: Line) -> AnyPlcConfig:
     """The line's PLC. Raises ConfigError when its file names none."""
     if line.config.plc is None:
         raise ConfigError(f"{line.file}: plc: no PLC is configured; add a [plc] table (the README has an example)")

@@ -43,6 +43,10 @@ class EventLog:
         else:
             self._console.print(verdict_line(verdict), soft_wrap=True, highlight=False)
 
+    def record(self, event: dict[str, object]) -> None:
+        """An event as it is, always as JSON."""
+        self._write(event)
+
     def _write(self, event: dict[str, object]) -> None:
         sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
         sys.stdout.buffer.flush()

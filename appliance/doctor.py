@@ -14,7 +14,7 @@ import numpy as np
 import zmq
 
 from appliance.capture import make_camera
-from appliance.config import ArchiveConfig, Line, PylonConfig
+from appliance.config import ArchiveConfig, Line, ModbusConfig, PylonConfig, S7Config, need_plc
 from appliance.plc import PlcError, make_plc
 from engines.built import load_engine
 from engines.errors import UserError
@@ -23,6 +23,7 @@ from engines.thresholds import load_thresholds
 
 RECEIVE_BUFFER = 16 * 2**20  # bytes: a few pictures of a GigE camera wait there while the box is busy
 JUMBO_MTU = 8_192  # bytes
+_SERVERS = {ModbusConfig: "Modbus server", S7Config: "access by PUT and GET"}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ def examine(line: Line) -> Iterator[Finding]:
     if line.config.plc is None:
         yield Finding("plc", "warning", f"{line.file}: no [plc] table: nothing ejects rejects")
     else:
-        yield _plc(line)
+        yield _guarded("plc", lambda: _plc(line))
     if isinstance(line.config.camera, PylonConfig):
         yield _receive_buffer(Path("/proc/sys/net/core/rmem_max"))
         yield _mtu(Path("/sys/class/net"))
@@ -157,15 +158,22 @@ def _archive(line: Line, config: ArchiveConfig) -> Finding:
 
 
 def _plc(line: Line) -> Finding:
-    assert line.config.plc is not None, "asked only for a line that has one"
-    plc = make_plc(line.config.plc)
+    """Reach the PLC; where it connects to us, see that its port can be had."""
+    config = need_plc(line)
+    plc = make_plc(line)
     try:
         plc.connect()
     except PlcError as error:
-        return Finding("plc", "failed", f"{error}; check its address, its cable, and that its Modbus server is on")
+        if isinstance(config, ModbusConfig | S7Config):
+            return Finding(
+                "plc", "failed", f"{error}; check its address, its cable, and that its {_SERVERS[type(config)]} is on"
+            )
+        return Finding("plc", "warning", f"{error}; fine if this line's bridge is running, else choose another port")
     finally:
         plc.close()
-    return Finding("plc", "ok", f"{line.config.plc.host}:{line.config.plc.port} answers")
+    if isinstance(config, ModbusConfig | S7Config):
+        return Finding("plc", "ok", f"{config.host}:{config.port} answers")
+    return Finding("plc", "ok", f"{config.address}:{config.port} can be bound, for the PLC to connect to")
 
 
 def _receive_buffer(setting: Path) -> Finding:

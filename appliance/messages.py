@@ -140,10 +140,18 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...]
 
 
-class RecipeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecipeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="change-over", tag_field="order"):
     """Asks a running line to change over; taken from this box only."""
 
     recipe: Annotated[str, Meta(description="the recipe's folder")]
+
+
+class RaiseAlarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="raise-alarm", tag_field="order", kw_only=True):
+    """Asks a running line to publish an alarm of a process beside it; taken from this box only, and not answered."""
+
+    severity: Severity
+    kind: AlarmKind = ""
+    text: str
 
 
 class RecipeAnswer(msgspec.Struct, frozen=True):
@@ -153,4 +161,4 @@ class RecipeAnswer(msgspec.Struct, frozen=True):
     text: str
 
 
-MESSAGES = (Verdict, Heartbeat, Alarm, SnapshotRequest, Snapshot, RecipeRequest, RecipeAnswer)
+MESSAGES = (Verdict, Heartbeat, Alarm, SnapshotRequest, Snapshot, RecipeRequest, RaiseAlarm, RecipeAnswer)

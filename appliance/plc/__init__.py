@@ -1,61 +1,87 @@
-"""PLCs: the port that the bridge writes through, and one file for each kind beside it."""
+"""PLCs: the port that the bridge exchanges blocks through, and one file for each kind beside it."""
 
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import Protocol
 
-import msgspec
-
-from appliance.config import ModbusConfig
-from appliance.messages import ReasonCode
-
-STATE_CODES = {"offline": 0, "starting": 1, "running": 2, "camera-lost": 3, "not-calibrated": 4, "stopping": 5, "stopped": 6}
-VERDICT_CODES = {"pass": 1, "reject": 2}  # 0: none yet
+from appliance.config import AnyPlcConfig, Line, need_plc
+from appliance.plc.image import LineBlock, PlcBlock, decode_plc, encode_line
+from engines.errors import ConfigError
 
 
 class PlcError(Exception):
-    """The PLC does not answer or refuses; the bridge tries again."""
-
-
-class PlcStatus(msgspec.Struct, frozen=True):
-    """What the PLC is told every 50 ms."""
-
-    heartbeat: int  # counts up
-    state: str  # of the line; `offline` when nothing is heard of it
-    valid: bool  # the line is heard of and gives verdicts; else every part must be treated as a reject
-    simulated: bool
-
-
-class PlcVerdict(msgspec.Struct, frozen=True):
-    """What the PLC is told of each part."""
-
-    part_id: int
-    verdict: str
-    reason: ReasonCode
-    score: float | None
+    """The PLC does not answer or refuses, or our own server cannot be had; the bridge tries again."""
 
 
 class Plc(Protocol):
-    """One PLC. Every method raises PlcError when the PLC is not there."""
+    """One PLC. `connect` and `exchange` raise PlcError when they do not succeed."""
 
     def connect(self) -> None:
-        """Connect, and take up the handshake counter where the PLC has it."""
+        """Connect; where the PLC connects to us, begin to serve."""
 
-    def write_status(self, status: PlcStatus) -> None:
-        """Tell how the line is."""
-
-    def write_verdict(self, verdict: PlcVerdict) -> bool:
-        """Tell a verdict; False when the PLC was to acknowledge it and did not in time."""
+    def exchange(self, line: LineBlock) -> PlcBlock:
+        """Write the whole of the line's block, then read the PLC's. What was written is unknown when it fails."""
 
     def close(self) -> None:
         """Disconnect; safe to call twice."""
 
 
-_PLCS = {"modbus": "appliance.plc.modbus"}  # kind in the line file: module with `make(config) -> Plc`
+class BytePort(Protocol):
+    """A connection that carries blocks as bytes; the same methods and errors."""
+
+    def connect(self) -> None:
+        """See `Plc.connect`."""
+
+    def exchange(self, ours: bytes) -> bytes:
+        """Write our block, then read the other side's."""
+
+    def close(self) -> None:
+        """See `Plc.close`."""
 
 
-def make_plc(config: ModbusConfig) -> Plc:
-    """The configured PLC, not connected yet."""
-    plc: Plc = importlib.import_module(_PLCS[str(config.__struct_config__.tag)]).make(config)
+class BytePlc:
+    """A PLC behind a connection that carries bytes."""
+
+    def __init__(self, port: BytePort) -> None:
+        self._port = port
+
+    def connect(self) -> None:
+        """See `Plc.connect`."""
+        self._port.connect()
+
+    def exchange(self, line: LineBlock) -> PlcBlock:
+        """See `Plc.exchange`."""
+        return decode_plc(self._port.exchange(encode_line(line)))
+
+    def close(self) -> None:
+        """See `Plc.close`."""
+        self._port.close()
+
+
+_PLCS = {  # kind in the line file: module with `make(line) -> Plc`
+    "modbus": "appliance.plc.modbus_client",
+    "modbus-server": "appliance.plc.modbus_server",
+    "opcua": "appliance.plc.opcua",
+    "s7": "appliance.plc.s7",
+}
+
+
+def make_plc(line: Line) -> Plc:
+    """The line's PLC, not connected yet. Raises ConfigError when there is none, or a package is missing for its kind."""
+    plc: Plc = import_kind(need_plc(line), _PLCS).make(line)
     return plc
+
+
+def import_kind(config: AnyPlcConfig, modules: dict[str, str]) -> ModuleType:
+    """The module for a kind of PLC. Raises ConfigError with the command that installs what it needs."""
+    kind = str(config.__struct_config__.tag)
+    try:
+        return importlib.import_module(modules[kind])
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("appliance"):
+            raise
+        raise ConfigError(
+            f"plc.kind = \"{kind}\" needs the package {error.name}; run: pip install 'tfa-inspect[{kind}]'"
+        ) from error

@@ -1,58 +1,92 @@
 """The bridge from a line's messages to its PLC, a process of its own.
 
-It hears verdicts and heartbeats, tells the PLC each verdict once and in order, and every 50 ms how the line is.  When the
-line is silent for three heartbeats, it clears Valid itself: a PLC keeps its registers whatever becomes of who wrote them.
+It writes the line's block and reads the PLC's at each verdict, and every 50 ms besides.  When the line is silent for three
+heartbeats, it clears Valid itself: a PLC keeps what was written whatever becomes of who wrote it.
 """
 
 from __future__ import annotations
 
+import ctypes
+import math
 import time
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
-from appliance.messages import DEAD_AFTER_PERIODS, HEARTBEAT_PERIOD_S, Heartbeat, ReasonCode, Verdict
-from appliance.plc import Plc, PlcError, PlcStatus, PlcVerdict
+from appliance.messages import (
+    DEAD_AFTER_PERIODS,
+    HEARTBEAT_PERIOD_S,
+    AlarmKind,
+    Heartbeat,
+    ReasonCode,
+    Severity,
+    Verdict,
+)
+from appliance.plc import Plc, PlcError
+from appliance.plc.handshake import Handshake, Status
+from appliance.plc.image import STATE_CODES, VERDICT_CODES, PlcBlock, Slot
 from appliance.service import Stop
 from appliance.subscriber import Liveness, Message, Subscriber
 
-OLDEST_S = 5.0  # a verdict older than this is no use to the PLC: its part is gone
-STATUS_PERIOD_S = HEARTBEAT_PERIOD_S / 2
+OLDEST_S = 5.0  # a reject older than this is no use to the PLC: its part is gone
+PERIOD_S, PRESSED_PERIOD_S = 0.05, 0.01  # between two exchanges; while results wait for a slot
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 5.0
+TELL_PERIOD_S = 5.0  # between two notices of withdrawn results
+MESSAGES_AT_ONCE = 64
 VALID_STATES = ("running", "not-calibrated", "stopping")
+U32 = 0xFFFF_FFFF
+
+
+class RaisesAlarms(Protocol):
+    """Has the line publish an alarm, if it can be reached."""
+
+    def __call__(self, severity: Severity, text: str, kind: AlarmKind) -> bool:
+        """Raise it, without waiting; False when no line is there."""
 
 
 class Bridge:
-    """Carries one line's verdicts to one PLC until told to stop."""
+    """Carries one line's results to one PLC until told to stop."""
 
-    def __init__(self, subscriber: Subscriber, plc: Plc, say: Callable[[str, str, dict[str, object]], None]) -> None:
-        """``say`` takes severity, text and details of everything a person may want to know."""
-        self._subscriber, self._plc, self._say = subscriber, plc, say
+    def __init__(
+        self,
+        subscriber: Subscriber,
+        plc: Plc,
+        silent_s: float,
+        say: Callable[[str, str, dict[str, object]], None],
+        raise_alarm: RaisesAlarms,
+    ) -> None:
+        """``silent_s``: how long the PLC's heartbeat may stand still; ``say`` takes severity, text and details for the log."""
+        self._subscriber, self._plc, self._silent_s = subscriber, plc, silent_s
+        self._say, self._raise_alarm = say, raise_alarm
+        self.handshake = Handshake()
         self._liveness = Liveness(DEAD_AFTER_PERIODS * HEARTBEAT_PERIOD_S)
-        self._waiting: deque[Verdict] = deque()
         self._last: Heartbeat | None = None
-        self._connected = False
         self._was_alive = False
-        self._retry_at, self._pause = 0.0, RETRY_FIRST_S
-        self._status_at = 0.0
-        self._beats = 0
-        self._lost = 0
-        self.delivered = 0
+        self._connected = False
+        self._due_s = self._retry_at_s = self._told_at_s = 0.0
+        self._pause_s = RETRY_FIRST_S
+        self._plc_heartbeat: int | None = None
+        self._plc_heard_s = 0.0
+        self._plc_silent = False
+        self._plc_lost = self._alarm_raised = False
+        self._lost = self._withdrawn = 0
 
     def run(self, stop: Stop) -> None:
-        """Carry messages until ``stop`` is set; then tell the PLC that nothing is valid any more."""
+        """Carry results until ``stop`` is set; then tell the PLC that nothing is valid any more."""
         try:
             while not stop.is_set():
-                message = self._subscriber.receive(max(0.0, self._status_at - time.monotonic()))
-                if message is not None:
+                message = self._subscriber.receive(max(0.0, self._due_s - time.monotonic()))
+                taken = 0
+                while message is not None:
                     self._take(message)
-                self._drop_old()
-                if self._connected or time.monotonic() >= self._retry_at:
+                    taken += 1
+                    message = self._subscriber.receive(0) if taken < MESSAGES_AT_ONCE else None
+                self.handshake.expire(time.monotonic())
+                self._tell_losses()
+                if time.monotonic() >= self._due_s:
                     self._serve()
-                else:
-                    self._status_at = self._retry_at
             if self._connected:
-                self._plc.write_status(PlcStatus(self._beats + 1, "offline", False, False))
+                self._plc.exchange(self.handshake.farewell())
         except PlcError as error:
             self._say("warning", f"the PLC went away while the bridge stopped: {error}", {})
         finally:
@@ -61,69 +95,107 @@ class Bridge:
     def _take(self, message: Message) -> None:
         if isinstance(message, Heartbeat):
             self._liveness.heard()
+            if self._last is not None and message.epoch != self._last.epoch:
+                self._alarm_raised = False  # a line that has started anew has not heard of it
             self._last = message
+            self.handshake.follow(message.epoch & U32, message.seq & U32)  # parts are numbered as verdicts are
         elif isinstance(message, Verdict):
-            self._waiting.append(message)
-        if self._subscriber.lost > self._lost:
-            self._say(
-                "error", "verdicts were lost between the line and the bridge", {"lost": self._subscriber.lost - self._lost}
-            )
-            self._lost = self._subscriber.lost
+            self.handshake.take(result_of(message), time.monotonic() + seconds_left(message))
+            self._due_s = self._retry_at_s  # at once, unless the PLC is away
 
     def _serve(self) -> None:
-        """Everything that is due towards the PLC; a PLC that is gone is tried again later, with growing pauses."""
+        """One exchange; a PLC that is gone is tried again later, with growing pauses."""
         try:
             if not self._connected:
                 self._plc.connect()
-                self._connected, self._pause = True, RETRY_FIRST_S
+                self._connected, self._pause_s, self._retry_at_s = True, RETRY_FIRST_S, 0.0
+                self._plc_heartbeat, self._plc_heard_s, self._plc_silent = None, time.monotonic(), False
                 self._say("info", "connected to the PLC", {})
-            while self._waiting:
-                self._deliver(self._waiting[0])
-                self._waiting.popleft()
-            self._tell_status()
+            plc = self._plc.exchange(self.handshake.show(self._status(), time.monotonic()))
         except PlcError as error:
             self._connected = False
             self._plc.close()
-            self._retry_at = time.monotonic() + self._pause
-            self._say(
-                "error",
-                f"PLC: {error}; inspection goes on, next try in {self._pause:g} s",
-                {"verdicts_waiting": len(self._waiting)},
-            )
-            self._pause = min(self._pause * 2, RETRY_LONGEST_S)
+            self._retry_at_s = self._due_s = time.monotonic() + self._pause_s
+            self._say("error", f"PLC: {error}; inspection goes on, next try in {self._pause_s:g} s", {})
+            self._pause_s = min(self._pause_s * 2, RETRY_LONGEST_S)
+            self._lose_plc(f"PLC: {error}; inspection goes on, every part is a reject")
+            return
+        self.handshake.confirm(plc)
+        self._watch(plc)
+        self._due_s = time.monotonic() + (PRESSED_PERIOD_S if self.handshake.pressed else PERIOD_S)
 
-    def _drop_old(self) -> None:
-        """Leave out verdicts whose parts are gone, and say how many."""
-        dropped = 0
-        now = datetime.now(UTC)
-        while self._waiting and (now - datetime.fromisoformat(self._waiting[0].decided)).total_seconds() > OLDEST_S:
-            self._waiting.popleft()
-            dropped += 1
-        if dropped:
-            self._say("warning", f"verdicts older than {OLDEST_S:g} s were not handed to the PLC", {"verdicts": dropped})
-
-    def _deliver(self, verdict: Verdict) -> None:
-        taken = self._plc.write_verdict(
-            PlcVerdict(verdict.part_id, verdict.verdict, ReasonCode.of(verdict.reason), verdict.score)
-        )
-        self.delivered += 1
-        if not taken:
-            self._say("warning", "the PLC did not acknowledge a verdict in time", {"part_id": verdict.part_id})
-
-    def _tell_status(self) -> None:
+    def _status(self) -> Status:
         alive = self._liveness.alive
         if alive != self._was_alive:
-            self._say(
-                "info" if alive else "error",
-                "the line is heard" if alive else "nothing is heard of the line: Valid is cleared",
-                {},
-            )
-        if time.monotonic() < self._status_at and alive == self._was_alive:
-            return
-        self._was_alive = alive
-        state = self._last.state if alive and self._last else "offline"
-        self._beats += 1
-        self._plc.write_status(
-            PlcStatus(self._beats, state, state in VALID_STATES, bool(alive and self._last and self._last.simulated))
-        )
-        self._status_at = time.monotonic() + STATUS_PERIOD_S
+            self._was_alive = alive
+            if alive:
+                self._say("info", "the line is heard", {})
+            else:
+                self._say("error", "nothing is heard of the line: Valid is cleared", {})
+        if not alive or self._last is None:
+            return Status(STATE_CODES["offline"], valid=False, simulated=False)
+        state = self._last.state
+        # What a line has decided before it stopped is still good.
+        valid = state in VALID_STATES or (state == "stopped" and (self.handshake.outstanding or self.handshake.pressed))
+        return Status(STATE_CODES[state], valid, self._last.simulated)
+
+    def _watch(self, plc: PlcBlock) -> None:
+        """See that the PLC's own heartbeat moves."""
+        now = time.monotonic()
+        if plc.heartbeat != self._plc_heartbeat:
+            first, self._plc_heartbeat, self._plc_heard_s = self._plc_heartbeat is None, plc.heartbeat, now
+            self._plc_silent = False
+            if self._plc_lost and not first:
+                self._plc_lost = self._alarm_raised = False
+                self._say("info", "the PLC is back", {})
+                self._raise_alarm("info", "the PLC is back", "plc-lost")
+        elif now - self._plc_heard_s > self._silent_s:
+            text = f"the PLC is silent: its heartbeat has stood still for {self._silent_s:g} s"
+            if not self._plc_silent:
+                self._plc_silent = True
+                self._say("error", text, {})
+            self._lose_plc(text)
+
+    def _lose_plc(self, text: str) -> None:
+        """Raise the alarm, as soon as there is a line to raise it, once for each absence."""
+        self._plc_lost = True
+        if not self._alarm_raised:
+            self._alarm_raised = self._raise_alarm("error", text, "plc-lost")
+
+    def _tell_losses(self) -> None:
+        if self._subscriber.lost > self._lost:
+            lost, self._lost = self._subscriber.lost - self._lost, self._subscriber.lost
+            self.handshake.missed()
+            self._say("error", "verdicts were lost between the line and the bridge", {"lost": lost})
+        if self.handshake.withdrawn > self._withdrawn and time.monotonic() >= self._told_at_s + TELL_PERIOD_S:
+            withdrawn, self._withdrawn = self.handshake.withdrawn - self._withdrawn, self.handshake.withdrawn
+            self._told_at_s = time.monotonic()
+            self._say("warning", "the PLC has not taken results in time; they were withdrawn", {"results": withdrawn})
+
+
+def result_of(verdict: Verdict) -> Slot:
+    """A verdict as the PLC sees it."""
+    return Slot(
+        epoch=verdict.epoch & U32,
+        part_id=verdict.part_id & U32,
+        verdict=VERDICT_CODES[verdict.verdict],
+        reason=ReasonCode.of(verdict.reason),
+        score=math.nan if verdict.score is None else ctypes.c_float(verdict.score).value,
+        valid=1,
+        recipe=verdict.recipe,
+        created=verdict.decided,
+    )
+
+
+def seconds_left(verdict: Verdict) -> float:
+    """How long a verdict may still be shown: a pass until its deadline, a reject until its part is gone.
+
+    The line's times are UTC; they are compared with the wall clock once, now. A clock that was set back since the verdict
+    makes it no longer than it was when the line decided.
+    """
+    decided = datetime.fromisoformat(verdict.decided)
+    age_s = max(0.0, (datetime.now(UTC) - decided).total_seconds())
+    longest_s = OLDEST_S
+    if verdict.verdict == "pass":
+        longest_s = (datetime.fromisoformat(verdict.deadline) - decided).total_seconds()
+    return longest_s - age_s

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ import numpy.typing as npt
 import psutil
 import pytest
 
-from appliance.clock import utc_now
+from appliance.clock import utc_now, utc_of
 from appliance.config import Line, load_line
 from appliance.messages import Verdict
 from appliance.notices import Event
@@ -35,7 +34,7 @@ from engines.thresholds import Thresholds
 Table = Mapping[str, object]
 Floats = npt.NDArray[np.float32]
 PATIENCE_S = 20.0
-REPOSITORY = Path(__file__).resolve().parents[2]
+DEADLINE_NS = 20_000_000_000  # of a made verdict, from now
 
 
 class MakeLine(Protocol):
@@ -88,7 +87,7 @@ def emulated(folder: Path, side: int = 512, **features: object) -> dict[str, obj
 
 def make_verdict(seq: int, epoch: int = 1, **changes: Any) -> Verdict:
     """A good part's verdict of line 3, decided now."""
-    now = utc_now()
+    now, deadline = utc_now(), utc_of(time.monotonic_ns() + DEADLINE_NS)
     fields: dict[str, Any] = {
         "line": "3",
         "epoch": epoch,
@@ -103,7 +102,7 @@ def make_verdict(seq: int, epoch: int = 1, **changes: Any) -> Verdict:
         "regions": (),
         "captured": now,
         "decided": now,
-        "deadline": now,
+        "deadline": deadline,
         "camera_time": 0,
         "stages": {"total": 1.0},
         "recipe": "0" * 64,
@@ -299,21 +298,17 @@ def on_air(line: Line) -> Iterator[OnAir]:
 
 
 @contextmanager
-def plc_server(port: int, log: Path, acknowledge: bool = True) -> Iterator[subprocess.Popen[bytes]]:
-    """The PLC stand-in as a process of its own, once it can be reached; it writes down in ``log`` what it receives."""
-    words = [sys.executable, "-m", "tests.virtual_line.plc_server", "--port", str(port), "--log", str(log)]
-    process = subprocess.Popen(words + ([] if acknowledge else ["--no-acknowledge"]), cwd=REPOSITORY)
-    try:
-        wait_for(lambda: _answers(port), "the PLC")
+def plc_sim(line: Line, log: Path, *options: object, until: str = "connected") -> Iterator[subprocess.Popen[bytes]]:
+    """The line's PLC as a process of its own, from when it has told ``until``; ``log`` has what it tells."""
+    words = ("plc-sim", "--line", line.name, "--config-dir", line.file.parent, *options)
+    with inspect_process(*words, stdout=log) as process:
+        wait_for(lambda: any(event["event"] == until for event in read_events(log)), f"the PLC to have {until}")
         yield process
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def taken_by(log: Path) -> list[dict[str, Any]]:
+    """The results that a PLC has taken."""
+    return [event for event in read_events(log) if event["event"] == "taken"]
 
 
 def read_events(file: Path) -> list[dict[str, Any]]:

@@ -15,11 +15,12 @@ import psutil
 import pytest
 import zmq
 
-from appliance.change_over import ask_for_recipe, control_address
+from appliance.change_over import AlarmSender, ask_for_recipe, control_address
 from appliance.config import Line, load_line
-from appliance.messages import RecipeAnswer
+from appliance.messages import Alarm, RecipeAnswer, RecipeRequest
 from appliance.notices import Notice
 from appliance.running import RunningLine
+from appliance.subscriber import Subscriber
 from engines.built import engine_folder
 from engines.errors import ConfigError
 from engines.lines import write_line_recipe
@@ -174,7 +175,7 @@ def test_one_change_at_a_time_and_only_readable_requests(
 
         try:
             assert "not a request for a recipe" in ask(b"{}").text
-            request = msgspec.json.encode({"recipe": str(tmp_path / "other")})
+            request = msgspec.json.encode(RecipeRequest(str(tmp_path / "other")))
             assert ask(request).state == "loading"
             assert "another change-over is under way" in ask(request).text
         finally:
@@ -193,7 +194,7 @@ def test_a_line_that_breaks_down_during_a_change_still_closes(
             running.start()
             wait_for(lambda: running._pipeline.station.frames, "a frame in flight")
             socket.connect(control_address(looped))
-            socket.send(msgspec.json.encode({"recipe": str(tmp_path / "other")}))
+            socket.send(msgspec.json.encode(RecipeRequest(str(tmp_path / "other"))))
             wait_for(lambda: running.recipe_name == "other", "the change")
             monkeypatch.setattr("appliance.running.judge", lambda *_: 1 / 0)
             go_on.set()
@@ -202,6 +203,27 @@ def test_a_line_that_breaks_down_during_a_change_still_closes(
             go_on.set()
             with pytest.raises(ZeroDivisionError):
                 running.close()
+
+
+def test_a_process_beside_the_line_has_its_alarm_published(looped: Line, made_engine: MadeEngine) -> None:
+    with _running(looped) as running:
+        sender, subscriber = AlarmSender(looped), Subscriber(looped, "watch")
+        heard: list[Alarm] = []
+
+        def hear() -> bool:
+            message = subscriber.receive(0.1)
+            heard.extend([message] if isinstance(message, Alarm) else [])
+            return bool(heard)
+
+        try:
+            wait_for(lambda: subscriber.receive(0.1), "the line to be heard")
+            wait_for(lambda: sender.send("error", "the PLC is silent", "plc-lost"), "the line to take alarms")
+            wait_for(hear, "the alarm")
+        finally:
+            sender.close()
+            subscriber.close()
+    assert (heard[0].severity, heard[0].kind, heard[0].text) == ("error", "plc-lost", "the PLC is silent")
+    assert Notice("error", "the PLC is silent", "plc-lost") in running.events
 
 
 def test_a_line_that_runs_already_is_refused(

@@ -25,8 +25,9 @@ from tests.appliance.conftest import (
     emulated,
     inspect_process,
     on_air,
-    plc_server,
+    plc_sim,
     read_events,
+    taken_by,
     wait_for,
 )
 from tests.virtual_line.demo import agrees
@@ -47,22 +48,19 @@ def test_camera_to_plc(
 ) -> None:
     (port,) = free_ports(1)
     camera = {"kind": "pylon", "serial": "0815-0000", "trigger": "software", "features": emulated(parts_folder)}
-    plc = {"kind": "modbus", "host": "127.0.0.1", "port": port, "acknowledge": True, "acknowledge_ms": 5_000}
-    lines = make_line(recipe=recipe.folder, camera=camera, plc=plc).file.parent
-    registers, told, said = (tmp_path / name for name in ("plc.jsonl", "run.jsonl", "bridge.jsonl"))
-
-    def received() -> list[dict[str, object]]:
-        return [event for event in read_events(registers) if "verdict" in event]
-
-    with plc_server(port, registers), inspect_process("plc", "--line", 3, "--config-dir", lines, stdout=said) as bridge:
+    plc = {"kind": "modbus", "host": "127.0.0.1", "port": port}
+    line = make_line(recipe=recipe.folder, camera=camera, plc=plc)
+    lines = line.file.parent
+    took, told, said = (tmp_path / name for name in ("plc.jsonl", "run.jsonl", "bridge.jsonl"))
+    with plc_sim(line, took), inspect_process("plc", "--line", 3, "--config-dir", lines, stdout=said) as bridge:
         with inspect_process("run", "--line", 3, "--config-dir", lines, "--parts", 6, stdout=told) as run:
             assert run.wait(120) == 0
         verdicts = [event for event in read_events(told) if event["event"] == "verdict"]
-        wait_for(lambda: len(received()) >= 6, "six verdicts in the registers")
+        wait_for(lambda: len(taken_by(took)) >= 6, "six results in the PLC")
         bridge.terminate()
         assert bridge.wait(PATIENCE_S) == 0
     assert [verdict["part_id"] for verdict in verdicts] == [1, 2, 3, 4, 5, 6]
-    assert all(agrees(verdict, registers) for verdict, registers in zip(verdicts, received(), strict=True))
+    assert all(agrees(verdict, taken) for verdict, taken in zip(verdicts, taken_by(took), strict=True))
     assert {event["text"] for event in read_events(said)} >= {"connected to the PLC", "the line is heard"}
     assert read_events(told)[-1]["text"] == "the line has stopped"
 
@@ -140,7 +138,7 @@ def test_an_absent_camera_and_a_taken_port_are_one_line_and_exit_status_2(
         assert text in complaint
 
 
-@pytest.mark.parametrize("words", [("run",), ("watch",), ("plc",), ("doctor",)])
+@pytest.mark.parametrize("words", [("run",), ("watch",), ("plc",), ("plc-sim",), ("doctor",)])
 def test_an_unknown_line_is_one_line_that_lists_those_there_are(
     make_line: MakeLine, command: Command, words: tuple[str, ...]
 ) -> None:
@@ -149,9 +147,17 @@ def test_an_unknown_line_is_one_line_that_lists_those_there_are(
     assert f"line 7: no file 7.toml in {lines} (lines there: 3)" in complaint
 
 
-def test_the_bridge_of_a_line_without_plc_is_refused(make_line: MakeLine, command: Command) -> None:
+def test_a_file_that_is_not_a_plcs_memory_is_refused(make_line: MakeLine, command: Command, tmp_path: Path) -> None:
+    lines = make_line(plc={"kind": "modbus", "host": "127.0.0.1"}).file.parent
+    (tmp_path / "memory").write_text("1, 2")
+    done = command("inspect", "plc-sim", "--line", 3, "--config-dir", lines, "--retain", tmp_path / "memory")
+    assert "memory: not the memory of a PLC" in the_complaint(done)
+
+
+@pytest.mark.parametrize("word", ["plc", "plc-sim"])
+def test_the_bridge_of_a_line_without_plc_is_refused(make_line: MakeLine, command: Command, word: str) -> None:
     lines = make_line().file.parent
-    assert "no PLC is configured" in the_complaint(command("inspect", "plc", "--line", 3, "--config-dir", lines))
+    assert "no PLC is configured" in the_complaint(command("inspect", word, "--line", 3, "--config-dir", lines))
 
 
 def test_the_bridge_tells_that_the_plc_is_absent_and_stays(
@@ -204,6 +210,36 @@ def test_a_terminal_gets_the_live_table(make_line: MakeLine, recipe: Recipe) -> 
     for heading in ("parts/s", "by reason", "latency median", "last rejects", "Ctrl-C stops"):
         assert heading in plain
     assert re.search(r"part +\d+  reject defect", plain)
+
+
+def test_a_terminal_gets_the_plc_as_a_live_table(make_line: MakeLine, free_ports: Callable[[int], list[int]]) -> None:
+    line = make_line(plc={"kind": "modbus", "host": "127.0.0.1", "port": free_ports(1)[0]})
+    words = [str(Path(sys.executable).with_name("inspect")), "plc-sim", "--line", "3", "--config-dir", str(line.file.parent)]
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "140", "LINES": "40"}
+    shown = ""
+    with (
+        on_air(line) as station,
+        inspect_process("plc", "--line", 3, "--config-dir", line.file.parent, stdout=line.file.with_name("said")),
+        subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process,
+    ):
+        os.close(theirs)
+        try:
+            station.do(lambda: station.publisher.change_state("running"))
+            station.publish(1, verdict="reject", reason="defect")
+            until = time.monotonic() + PATIENCE_S
+            while not re.search(r"part +1  reject defect", shown) and time.monotonic() < until:
+                shown += read_to_the_end(ours, 0.5)
+            process.terminate()
+            shown += read_to_the_end(ours)
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+            os.close(ours)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert "PLC of line 3: connected" in plain
+    assert "no: every part is a reject" in plain, "before the line was heard"
+    assert re.search(r"part +1  reject defect", plain)
 
 
 def read_to_the_end(terminal: int, seconds: float = 60) -> str:

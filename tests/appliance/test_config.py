@@ -6,7 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ArchiveConfig, LineConfig, PylonConfig, ReplayConfig, is_local, load_line, need_plc
+from appliance.config import (
+    INSECURE,
+    ArchiveConfig,
+    LineConfig,
+    ModbusConfig,
+    ModbusServerConfig,
+    OpcUaConfig,
+    PylonConfig,
+    ReplayConfig,
+    S7Config,
+    is_local,
+    load_line,
+    need_plc,
+)
 from engines.errors import ConfigError
 
 MINIMAL = 'recipe = "r"\n[camera]\nkind = "pylon"\n'
@@ -37,8 +50,7 @@ def test_every_table_is_read(tmp_path: Path) -> None:
     )  # fmt: skip
     assert config.camera == ReplayConfig(source="parts", rate=2.5, loop=True, resize=True)
     assert (config.engine.slots, config.decision.deadline_ms, config.publish.verdicts) == (1, 80, "ipc:///run/v")
-    assert config.plc is not None
-    assert (config.plc.host, config.plc.port, config.plc.base, config.plc.acknowledge) == ("10.0.0.9", 502, 100, False)
+    assert config.plc == ModbusConfig(host="10.0.0.9", port=502, unit=1, base=100, timeout_ms=500, silent_ms=1_000)
     assert config.archive == ArchiveConfig(folder="frames", quota_gb=7.5, passes=0.01, free_gb=1.0)
 
 
@@ -77,6 +89,20 @@ MISTAKES = [
     (MINIMAL + '[publish]\nverdicts = "127.0.0.1:5563"\n', r"publish\.verdicts: expected `str` matching regex"),
     (MINIMAL + '[publish]\nverdicts = "tcp://127.0.0.1:70000"\n', r"publish: tcp://127\.0\.0\.1:70000: a port is 1 to 65535"),
     (MINIMAL + '[plc]\nkind = "modbus"\nhost = "h"\nport = 0\n', r"plc\.port: expected `int` >= 1"),
+    (MINIMAL + '[plc]\nkind = "modbus"\nhost = "h"\nacknowledge = true\n', r"plc\.acknowledge: unknown key"),
+    (MINIMAL + '[plc]\nkind = "profinet"\n', r"plc\.kind: invalid value 'profinet'"),
+    (MINIMAL + '[plc]\nkind = "modbus-server"\n', r"plc: .*missing required field `address`"),
+    (MINIMAL + '[plc]\nkind = "s7"\nhost = "h"\n', r"plc: .*missing required field `db`"),
+    (MINIMAL + '[plc]\nkind = "s7"\nhost = "h"\ndb = 7\nstart = 3\n', r"plc\.start: expected `int` that's a multiple of 2"),
+    (
+        MINIMAL + '[plc]\nkind = "opcua"\naddress = "0.0.0.0"\ncertificate = "c.der"\n',
+        r"plc: certificate, private_key and clients belong together",
+    ),
+    (MINIMAL + '[publish]\ninsecure = "yes"\n', rf'publish: insecure must say exactly "{INSECURE}"'),
+    (
+        MINIMAL + f'[publish]\nverdicts = "tcp://0.0.0.0:5563"\ninsecure = "{INSECURE}."\n',
+        rf'publish: insecure must say exactly "{INSECURE}"',
+    ),
     (MINIMAL + "[camera.features]\nWidth = [1]\n", r"camera\.features"),
     ("recipe = \n", r"not valid TOML"),
 ]
@@ -91,6 +117,23 @@ def test_a_mistake_is_refused_with_file_and_key(tmp_path: Path, text: str, expec
 def test_beyond_loopback_is_fine_with_keys(tmp_path: Path) -> None:
     text = '[publish]\nverdicts = "tcp://0.0.0.0:5563"\nsnapshot = "tcp://0.0.0.0:5564"\nkeys = "keys"\n'
     assert load(tmp_path, MINIMAL + text).publish.keys == "keys"
+
+
+def test_beyond_loopback_without_keys_the_risk_is_taken_in_words(tmp_path: Path) -> None:
+    text = f'[publish]\nverdicts = "tcp://0.0.0.0:5563"\nsnapshot = "tcp://0.0.0.0:5564"\ninsecure = "{INSECURE}"\n'
+    assert load(tmp_path, MINIMAL + text).publish.keys is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('kind = "modbus-server"\naddress = "0.0.0.0"\n', ModbusServerConfig(address="0.0.0.0", port=1502, base=0)),
+        ('kind = "opcua"\naddress = "10.0.0.2"\nsilent_ms = 500\n', OpcUaConfig(address="10.0.0.2", port=4840, silent_ms=500)),
+        ('kind = "s7"\nhost = "10.0.0.9"\ndb = 7\n', S7Config(host="10.0.0.9", port=102, rack=0, slot=1, db=7, start=0)),
+    ],
+)
+def test_every_kind_of_plc_is_read(tmp_path: Path, text: str, expected: object) -> None:
+    assert load(tmp_path, MINIMAL + "[plc]\n" + text).plc == expected
 
 
 def test_a_line_without_plc_is_told_so_when_one_is_needed(tmp_path: Path) -> None:

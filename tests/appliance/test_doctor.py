@@ -16,7 +16,7 @@ from appliance.doctor import Finding, examine
 from engines.model_config import TEMPLATE
 from engines.recipe import Recipe
 from engines.thresholds import FILE
-from tests.appliance.conftest import MadeEngine, MakeLine, emulated, on_air, plc_server
+from tests.appliance.conftest import MadeEngine, MakeLine, emulated, on_air, plc_sim
 
 HOST_CHECKS = {"receive buffer", "mtu"}  # what they find depends on the box
 
@@ -39,7 +39,7 @@ def test_all_is_well_on_a_good_line(
     (port,) = free_ports(1)
     camera = {"kind": "pylon", "serial": "0815-0000", "trigger": "software", "features": emulated(parts_folder)}
     line = make_line(recipe=recipe.folder, camera=camera, plc={"kind": "modbus", "host": "127.0.0.1", "port": port})
-    with plc_server(port, tmp_path / "plc.jsonl"):
+    with plc_sim(line, tmp_path / "plc.jsonl"):
         found = findings(line)
     assert list(found) == ["config", "recipe", "thresholds", "engine", "camera", "ports", "plc", "receive buffer", "mtu"]
     for check in found.keys() - HOST_CHECKS:
@@ -61,6 +61,30 @@ def test_an_absent_camera_and_plc_are_found(
     assert "camera serial 4711: not found (cameras here: Emulation serial 0815-0000" in found["camera"].text
     assert found["plc"].text.startswith(f"127.0.0.1:{port} does not answer; check its address")
     assert found["ports"].outcome == "ok", "one failure does not end the examination"
+
+
+@pytest.mark.parametrize("kind", ["modbus-server", "opcua"])
+def test_the_port_of_a_plc_that_connects_to_us_is_tried(
+    make_line: MakeLine, free_ports: Callable[[int], list[int]], tmp_path: Path, kind: str
+) -> None:
+    (port,) = free_ports(1)
+    line = make_line(recipe=tmp_path / "none", plc={"kind": kind, "address": "127.0.0.1", "port": port})
+    finding = findings(line)["plc"]
+    assert (finding.outcome, finding.text) == ("ok", f"127.0.0.1:{port} can be bound, for the PLC to connect to")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        finding = findings(line)["plc"]
+    assert finding.outcome == "warning"
+    assert f"127.0.0.1:{port} cannot be bound" in finding.text
+    assert "fine if this line's bridge is running" in finding.text
+
+
+def test_a_plc_that_needs_a_certificate_that_is_not_there_is_found(make_line: MakeLine, tmp_path: Path) -> None:
+    names = {"certificate": "c.der", "private_key": "k.pem", "clients": "clients"}
+    finding = findings(make_line(recipe=tmp_path / "none", plc={"kind": "opcua", "address": "127.0.0.1"} | names))["plc"]
+    assert finding.outcome == "failed"
+    assert "c.der is not there; make it, or leave certificates out" in finding.text
 
 
 @pytest.mark.usefixtures("made_engine")

@@ -49,7 +49,8 @@ def test_the_schema_names_every_field_of_every_message(command: Callable[..., su
     definitions = schema["$defs"]
     assert [root["$ref"] for root in schema["anyOf"]] == [f"#/$defs/{kind.__name__}" for kind in MESSAGES]
     for kind in (*MESSAGES, Region, TemplateMatch):
-        assert set(definitions[kind.__name__]["properties"]) == {field.name for field in msgspec.structs.fields(kind)}
+        tag = {kind.__struct_config__.tag_field} - {None}
+        assert set(definitions[kind.__name__]["properties"]) == {field.name for field in msgspec.structs.fields(kind)} | tag
     sent = msgspec.to_builtins(make_verdict(1))
     assert set(sent) == set(definitions["Verdict"]["properties"])
     assert set(definitions["Verdict"]["required"]) == set(sent) - {"detail", "source", "template"}

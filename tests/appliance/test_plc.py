@@ -1,9 +1,9 @@
-"""The bridge and the Modbus PLC, against a real server in a process of its own: the registers are what the PLC sees."""
+"""The bridge and every kind of PLC over real connections, the PLC being a process of its own that tells what it takes."""
 
 from __future__ import annotations
 
-import math
-import struct
+import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,23 +12,58 @@ from typing import Any
 
 import pytest
 
-from appliance.config import Line, ModbusConfig, need_plc
-from appliance.messages import ReasonCode
-from appliance.plc import STATE_CODES, VERDICT_CODES, PlcError, PlcStatus, PlcVerdict, make_plc
-from appliance.plc.bridge import Bridge
-from appliance.plc.modbus import verdict_registers
+from appliance.change_over import AlarmSender
+from appliance.clock import utc_now
+from appliance.config import Line, need_plc
+from appliance.plc import PlcError, make_plc
+from appliance.plc.bridge import OLDEST_S, Bridge, result_of, seconds_left
+from appliance.plc.image import STATE_CODES, LineBlock, PlcBlock
 from appliance.subscriber import Subscriber
-from tests.appliance.conftest import MakeLine, on_air, plc_server, read_events, wait_for
+from engines.errors import ConfigError
+from tests.appliance.conftest import MakeLine, make_verdict, on_air, plc_sim, read_events, taken_by, wait_for
+
+KINDS = ("modbus", "modbus-server", "opcua", "s7")
+CLIENT_KINDS = ("modbus", "s7")  # the bridge connects to the PLC
+
+
+def table_of(kind: str, port: int) -> dict[str, object]:
+    where = "host" if kind in CLIENT_KINDS else "address"
+    return {"kind": kind, where: "127.0.0.1", "port": port} | ({"db": 7, "start": 20} if kind == "s7" else {})
+
+
+@pytest.fixture(params=KINDS)
+def line(request: pytest.FixtureRequest, make_line: MakeLine, free_ports: Callable[[int], list[int]]) -> Line:
+    """A line with a PLC of each kind."""
+    return make_line(plc=table_of(request.param, free_ports(1)[0]))
+
+
+@pytest.fixture
+def modbus(make_line: MakeLine, free_ports: Callable[[int], list[int]]) -> Line:
+    """A line with a PLC that is a Modbus server."""
+    return make_line(plc=table_of("modbus", free_ports(1)[0]))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "plc.jsonl"
 
 
 class Carrying:
-    """A bridge at work in a thread, and what it said."""
+    """A bridge at work in a thread, what it said, and the alarms that it raised."""
 
     def __init__(self, line: Line) -> None:
         self.said: list[tuple[str, str]] = []
+        self.alarms: list[tuple[str, str, str]] = []
+        self.line_hears = True
         self._stop = threading.Event()
         self._subscriber = Subscriber(line, "plc", catch_up=True)
-        self.bridge = Bridge(self._subscriber, make_plc(need_plc(line)), lambda level, text, _: self.said.append((level, text)))
+        self.bridge = Bridge(
+            self._subscriber,
+            make_plc(line),
+            need_plc(line).silent_ms / 1000,
+            lambda level, text, _: self.said.append((level, text)),
+            lambda *alarm: self.alarms.append(alarm) or self.line_hears,
+        )
         self._thread = threading.Thread(target=self.bridge.run, args=(self._stop,), name="bridge")
         self._thread.start()
 
@@ -50,167 +85,341 @@ def carrying(line: Line) -> Iterator[Carrying]:
         bridge.stop()
 
 
-@pytest.fixture
-def port(free_ports: Callable[[int], list[int]]) -> int:
-    return free_ports(1)[0]
+def parts(log: Path) -> list[int]:
+    return [event["part_id"] for event in taken_by(log)]
 
 
-@pytest.fixture
-def line(make_line: MakeLine, port: int) -> Line:
-    return make_line(plc={"kind": "modbus", "host": "127.0.0.1", "port": port, "acknowledge": True, "acknowledge_ms": 5_000})
+def last_status(log: Path) -> tuple[bool, str] | None:
+    statuses = [(event["valid"], event["state"]) for event in read_events(log) if event["event"] == "line"]
+    return statuses[-1] if statuses else None
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "plc.jsonl"
+def until_of(line: Line) -> str:
+    """What a PLC has told when it is ready: one that connects to the bridge waits for it."""
+    return "connected" if need_plc(line).__struct_config__.tag in CLIENT_KINDS else "started"
 
 
-def received(log: Path) -> list[dict[str, Any]]:
-    return [event for event in read_events(log) if "verdict" in event]
+# Every kind
 
 
-def statuses(log: Path) -> list[tuple[int, int, int]]:
-    return [(event["state"], event["valid"], event["simulated"]) for event in read_events(log) if "state" in event]
-
-
-RUNNING = (STATE_CODES["running"], 1, 1)
-OFFLINE = (STATE_CODES["offline"], 0, 0)
-
-
-def test_registers_of_a_verdict() -> None:
-    registers = verdict_registers(9, PlcVerdict(0x1_2345, "reject", ReasonCode.NO_IMAGE, 1.5))
-    assert registers == [9, 2, 4, 0x1, 0x2345, 0x3FC0, 0x0000]
-    assert verdict_registers(1, PlcVerdict(0x1_0000_0002, "pass", ReasonCode.NONE, 0.0))[1:5] == [1, 0, 0, 2], "32 bits"
-    (score,) = struct.unpack(
-        ">f", struct.pack(">HH", *verdict_registers(1, PlcVerdict(1, "reject", ReasonCode.LATE, None))[5:])
-    )
-    assert math.isnan(score)
-
-
-def test_the_plc_receives_each_verdict_once_and_in_order(line: Line, port: int, log: Path) -> None:
-    with plc_server(port, log), on_air(line) as station:
+def test_every_result_is_taken_once_and_in_order_also_after_a_restart_of_the_plc(line: Line, log: Path) -> None:
+    retain, second = log.with_name("retained.json"), log.with_name("second.jsonl")
+    with on_air(line) as station, carrying(line) as bridge:
         station.do(lambda: station.publisher.change_state("running"))
-        with carrying(line) as bridge:
-            station.publish(1, part_id=70_000, score=0.125)
+        with plc_sim(line, log, "--retain", retain, until=until_of(line)) as plc:
+            wait_for(lambda: last_status(log) == (True, "running"), "a valid line")
+            station.publish(1, score=0.125)
             station.publish(1, verdict="reject", reason="defect", score=2.5)
             station.publish(1, verdict="reject", reason="no-image", score=None)
             station.publish(20)
-            wait_for(lambda: len(received(log)) == 23, "23 verdicts in the registers")
-            wait_for(lambda: RUNNING in statuses(log), "the line's state in the registers")
-            assert bridge.bridge.delivered == 23
-        first, second, third, *rest = received(log)
-        assert [first[name] for name in ("verdict", "reason", "part_id", "score")] == [1, 0, 70_000, 0.125]
-        assert [second[name] for name in ("verdict", "reason", "part_id", "score")] == [2, 1, 2, 2.5]
-        assert [third[name] for name in ("verdict", "reason", "part_id")] == [2, 4, 3]
-        assert math.isnan(third["score"])
-        assert [one["part_id"] for one in rest] == list(range(4, 24))
-        assert [one["handshake"] for one in received(log)] == list(range(1, 24))
-        assert statuses(log)[-1] == OFFLINE, "told when the bridge stops"
-    assert not any(level == "error" for level, _ in bridge.said)
+            wait_for(lambda: len(parts(log)) == 23, "23 results in the PLC")
+            wait_for(lambda: bridge.bridge.handshake.acknowledged == 23, "their acknowledgement")
+            plc.kill()
+            plc.wait()
+        station.publish(12)
+        with plc_sim(line, second, "--retain", retain, until="connected"):
+            station.publish(3)
+            wait_for(lambda: len(parts(second)) == 15, "the results from meanwhile")
+            wait_for(lambda: bridge.bridge.handshake.acknowledged == 38, "their acknowledgement")
+            epoch = station.publisher.epoch & 0xFFFF_FFFF
+            bridge.stop()
+            wait_for(lambda: (last_status(second) or (True,))[0] is False, "Valid to be cleared")
+    first, reject, no_image = taken_by(log)[:3]
+    assert [first[name] for name in ("part_id", "verdict", "reason", "score")] == [1, "pass", "", 0.125]
+    assert [reject[name] for name in ("verdict", "reason", "score")] == ["reject", "defect", 2.5]
+    assert [no_image[name] for name in ("verdict", "reason", "score")] == ["reject", "no-image", None]
+    assert parts(log) + parts(second) == list(range(1, 39))
+    assert {event["epoch"] for event in taken_by(log)} == {epoch}
+    assert not [event for event in read_events(log) + read_events(second) if event["event"] == "missed"]
 
 
-def test_a_bridge_that_starts_again_goes_on_with_the_plcs_handshake(line: Line, port: int, log: Path) -> None:
-    with plc_server(port, log):
-        for expected in (1, 2):
-            plc = make_plc(need_plc(line))
-            plc.connect()
-            assert plc.write_verdict(PlcVerdict(expected, "pass", ReasonCode.NONE, 0.0))
-            plc.close()
-            plc.close()
-        assert [one["handshake"] for one in received(log)] == [1, 2]
-
-
-def test_valid_is_cleared_when_the_line_falls_silent_and_set_when_it_is_back(line: Line, port: int, log: Path) -> None:
-    with plc_server(port, log), on_air(line) as station, carrying(line) as bridge:
-        station.do(lambda: station.publisher.change_state("running"))
-        wait_for(lambda: statuses(log)[-1:] == [RUNNING], "a valid line")
-        station.beats = False
-        wait_for(lambda: statuses(log)[-1:] == [OFFLINE], "Valid to be cleared")
-        assert ("error", "nothing is heard of the line: Valid is cleared") in bridge.said
-        station.beats = True
-        wait_for(lambda: statuses(log)[-1:] == [RUNNING], "Valid to be set again")
-
-
-@pytest.mark.parametrize(
-    ("state", "valid"),
-    [("starting", 0), ("camera-lost", 0), ("stopped", 0), ("running", 1), ("not-calibrated", 1), ("stopping", 1)],
-)
-def test_valid_only_in_states_that_give_verdicts(line: Line, port: int, log: Path, state: Any, valid: int) -> None:
-    with plc_server(port, log), on_air(line) as station, carrying(line):
-        station.do(lambda: station.publisher.change_state(state))
-        wait_for(lambda: statuses(log)[-1:] == [(STATE_CODES[state], valid, 1)], f"state {state}")
-        assert received(log) == []
-
-
-def test_a_plc_that_comes_later_and_goes_away_in_between_gets_every_fresh_verdict(line: Line, port: int, log: Path) -> None:
+def test_a_silent_plc_is_told_of_once_and_its_results_are_held(
+    make_line: MakeLine, free_ports: Callable[[int], list[int]], log: Path
+) -> None:
+    line = make_line(plc=table_of("modbus", free_ports(1)[0]) | {"silent_ms": 200})
     with on_air(line) as station, carrying(line) as bridge:
-        station.publish(2)
-        wait_for(
-            lambda: bridge.has_said(f"PLC: 127.0.0.1:{port} does not answer; inspection goes on"), "the absence to be told"
-        )
-        with plc_server(port, log):
-            wait_for(lambda: ("info", "connected to the PLC") in bridge.said, "the connection")
-            wait_for(lambda: len(received(log)) == 2, "the verdicts from before")
-        errors = sum(level == "error" for level, _ in bridge.said)
-        wait_for(lambda: sum(level == "error" for level, _ in bridge.said) > errors, "the loss to be told")
-        station.publish(2)
-        second_log = log.with_name("second.jsonl")
-        with plc_server(port, second_log):
-            wait_for(lambda: len(received(second_log)) == 2, "the verdicts from meanwhile")
-    assert [one["part_id"] for one in received(log)] == [1, 2]
-    assert [one["part_id"] for one in received(second_log)] == [3, 4]
+        with plc_sim(line, log, "--fault", "stands-still"):
+            wait_for(lambda: bridge.has_said("the PLC is silent"), "the silence to be told")
+            station.do(lambda: station.publisher.change_state("running"))
+            station.publish(9)
+            wait_for(lambda: any(event.get("overrun") for event in read_events(log)), "the overrun bit")
+            assert bridge.bridge.handshake.acknowledged == 0
+        with plc_sim(line, log.with_name("second.jsonl")):
+            wait_for(lambda: bridge.has_said("the PLC is back"), "the PLC to be back")
+            wait_for(lambda: bridge.bridge.handshake.acknowledged == 9, "all to be handed over")
+    raised = [(severity, kind) for severity, _, kind in bridge.alarms]
+    assert raised[:2] == [("error", "plc-lost"), ("info", "plc-lost")]
 
 
-def test_a_plc_that_does_not_acknowledge_is_told_of_and_verdicts_go_on(make_line: MakeLine, port: int, log: Path) -> None:
-    table = {"kind": "modbus", "host": "127.0.0.1", "port": port, "acknowledge": True, "acknowledge_ms": 20}
-    line = make_line(plc=table)
-    with plc_server(port, log, acknowledge=False), on_air(line) as station, carrying(line) as bridge:
+# The bridge
+
+
+def test_a_bridge_that_starts_again_goes_on_where_the_plc_is(modbus: Line, log: Path) -> None:
+    with plc_sim(modbus, log), on_air(modbus) as station:
+        station.do(lambda: station.publisher.change_state("running"))
+        with carrying(modbus):
+            station.publish(5)
+            wait_for(lambda: parts(log) == [1, 2, 3, 4, 5], "five results")
         station.publish(3)
-        wait_for(lambda: len(received(log)) == 3, "three verdicts")
-        told = ("warning", "the PLC did not acknowledge a verdict in time")
-        wait_for(lambda: bridge.said.count(told) == 3, "three warnings")
-    assert [one["part_id"] for one in received(log)] == [1, 2, 3]
+        with carrying(modbus) as bridge:
+            wait_for(lambda: len(parts(log)) == 8, "eight results")
+            wait_for(lambda: bridge.bridge.handshake.acknowledged == 3, "the new ones only")
+    assert parts(log) == list(range(1, 9))
 
 
-def test_verdicts_whose_parts_are_gone_are_not_handed_over_but_told(line: Line, port: int, log: Path) -> None:
-    with on_air(line) as station, plc_server(port, log):
-        station.publish(3, decided="2026-01-01T00:00:00.000000+00:00")
+def test_valid_is_cleared_when_the_line_falls_silent_and_set_when_it_is_back(modbus: Line, log: Path) -> None:
+    with plc_sim(modbus, log), on_air(modbus) as station, carrying(modbus) as bridge:
+        station.do(lambda: station.publisher.change_state("running"))
+        wait_for(lambda: last_status(log) == (True, "running"), "a valid line")
+        station.beats = False
+        wait_for(lambda: last_status(log) == (False, "offline"), "Valid to be cleared")
+        assert ("error", "nothing is heard of the line: Valid is cleared") in bridge.said
         station.publish(1)
-        with carrying(line) as bridge:
-            wait_for(lambda: received(log), "the fresh verdict")
-        assert [one["part_id"] for one in received(log)] == [4]
-        assert ("warning", "verdicts older than 5 s were not handed to the PLC") in bridge.said
+        station.beats = True
+        wait_for(lambda: last_status(log) == (True, "running"), "Valid to be set again")
+        wait_for(lambda: parts(log) == [1], "the result")
 
 
-def test_lost_verdicts_are_told(line: Line, port: int, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_valid_only_in_states_that_give_verdicts(modbus: Line, log: Path) -> None:
+    with plc_sim(modbus, log), on_air(modbus) as station, carrying(modbus):
+        for state, valid in (
+            ("starting", False),
+            ("running", True),
+            ("camera-lost", False),
+            ("not-calibrated", True),
+            ("stopping", True),
+            ("stopped", False),
+        ):
+            station.do(lambda state=state: station.publisher.change_state(state))
+            wait_for(lambda state=state, valid=valid: last_status(log) == (valid, state), f"state {state}")
+
+
+def test_what_was_decided_before_a_line_stopped_is_still_taken(modbus: Line, log: Path) -> None:
+    with plc_sim(modbus, log), on_air(modbus) as station, carrying(modbus):
+        station.do(lambda: station.publisher.change_state("running"))
+        wait_for(lambda: last_status(log) == (True, "running"), "a valid line")
+
+        def end() -> None:
+            for _ in range(12):
+                station.publisher.publish_verdict(make_verdict(station.publisher.seq + 1, station.publisher.epoch))
+            station.publisher.change_state("stopped")
+
+        station.do(end)
+        wait_for(lambda: parts(log) == list(range(1, 13)), "all twelve results")
+        wait_for(lambda: last_status(log) == (False, "stopped"), "Valid to be cleared then")
+
+
+def test_a_new_epoch_starts_the_count_again(modbus: Line, log: Path) -> None:
+    with plc_sim(modbus, log), carrying(modbus):
+        for _ in range(2):
+            with on_air(modbus) as station:
+                station.do(lambda station=station: station.publisher.change_state("running"))
+                before = len(parts(log))
+                station.publish(2)
+                wait_for(lambda before=before: len(parts(log)) == before + 2, "two results")
+    assert parts(log) == [1, 2, 1, 2]
+    assert len({event["epoch"] for event in taken_by(log)}) == 2
+
+
+def test_an_absent_plc_is_told_and_passes_past_their_deadline_are_not_handed_over(modbus: Line, log: Path) -> None:
+    past = "2026-01-01T00:00:00.000000+00:00"
+    with on_air(modbus) as station, carrying(modbus) as bridge:
+        wait_for(lambda: bridge.has_said("does not answer; inspection goes on, next try in 0.5 s"), "the absence to be told")
+        station.do(lambda: station.publisher.change_state("running"))
+        station.publish(2, deadline=past)
+        station.publish(1, verdict="reject", reason="defect", decided=past)
+        station.publish(1, verdict="reject", reason="late", deadline=past)
+        station.publish(1)
+        wait_for(lambda: bridge.bridge.handshake.withdrawn == 3 or bridge.bridge.handshake.pressed, "the results")
+        with plc_sim(modbus, log):
+            wait_for(lambda: parts(log) == [4, 5], "the results that are still of use")
+            wait_for(lambda: bridge.has_said("the PLC is back"), "the PLC to be back")
+        wait_for(lambda: bridge.has_said("the PLC has not taken results in time"), "the rest to be told")
+        assert bridge.bridge.handshake.withdrawn == 3
+    assert [alarm[::2] for alarm in bridge.alarms][:2] == [("error", "plc-lost"), ("info", "plc-lost")]
+
+
+def test_while_the_plc_is_away_results_are_withdrawn_and_the_alarm_repeated_until_a_line_hears_it(modbus: Line) -> None:
+    with on_air(modbus) as station, carrying(modbus) as bridge:
+        bridge.line_hears = False
+        wait_for(lambda: len(bridge.alarms) >= 2, "the alarm again")
+        bridge.line_hears = True
+        wait_for(lambda: bridge.bridge._alarm_raised, "the alarm to be heard")
+        station.publish(3, deadline=utc_now())
+        wait_for(lambda: bridge.bridge.handshake.withdrawn == 3, "the results to be withdrawn")
+        assert not bridge.bridge.handshake.pressed
+
+
+def test_a_result_is_shown_no_longer_than_its_deadline_allows_whatever_the_clock_does() -> None:
+    verdict = make_verdict(1)
+    assert 19.9 < seconds_left(verdict) <= 20
+    assert OLDEST_S - 0.1 < seconds_left(make_verdict(1, verdict="reject", reason="defect")) <= OLDEST_S
+    later = make_verdict(1, decided="2100-01-01T00:00:00+00:00", deadline="2100-01-01T00:00:01+00:00")
+    assert seconds_left(later) == 1, "the clock was set back since"
+    past = make_verdict(1, decided="2000-01-01T00:00:00+00:00", deadline="2000-01-01T00:00:01+00:00")
+    assert seconds_left(past) < 0
+    assert result_of(make_verdict(1, epoch=0x1_0000_0002, score=1e300)).score == float("inf"), "beyond float32"
+    assert result_of(make_verdict(1, epoch=0x1_0000_0002)).epoch == 2
+
+
+def test_lost_verdicts_are_told_and_set_the_overrun_bit(modbus: Line, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appliance.subscriber.SNAPSHOT_TIMEOUT_MS", 0)
-    with plc_server(port, log), on_air(line) as station:
+    with plc_sim(modbus, log), on_air(modbus) as station:
         station.publish(2)
-        with carrying(line) as bridge:
+        with carrying(modbus) as bridge:
             wait_for(lambda: bridge.has_said("verdicts were lost between the line and the bridge"), "the loss")
-        assert ("error", "verdicts were lost between the line and the bridge") in bridge.said
+            wait_for(lambda: any(event.get("overrun") for event in read_events(log)), "the overrun bit")
 
 
-def test_a_plc_that_has_no_such_registers_refuses_by_name(port: int, log: Path) -> None:
-    plc = make_plc(ModbusConfig(host="127.0.0.1", port=port, base=5_000))
-    with plc_server(port, log):
+def test_an_alarm_reaches_a_running_line_only(modbus: Line) -> None:
+    alarms = AlarmSender(modbus)
+    try:
+        assert alarms.send("error", "nobody is there", "plc-lost") is False
+    finally:
+        alarms.close()
+
+
+# The ports
+
+
+def raw(line: Line) -> Any:
+    plc = make_plc(line)
+    plc.connect()
+    return plc
+
+
+def test_a_plc_that_has_no_such_registers_refuses_by_name(modbus: Line, make_line: MakeLine, log: Path) -> None:
+    port = need_plc(modbus).port
+    with plc_sim(modbus, log):
+        shifted = make_line(plc=table_of("modbus", port) | {"base": 5_000})
+        plc = raw(shifted)
+        with pytest.raises(PlcError, match=rf"127\.0\.0\.1:{port} refuses to have registers 5000 to 5080 written"):
+            plc.exchange(LineBlock())
+        plc.close()
+        plc.close()
+
+
+def test_an_s7_without_the_data_block_is_told_by_its_number(
+    make_line: MakeLine, free_ports: Callable[[int], list[int]], log: Path
+) -> None:
+    table = table_of("s7", free_ports(1)[0])
+    with plc_sim(make_line(plc=table), log):
+        plc = raw(make_line(plc=table | {"db": 8}))
+        with pytest.raises(PlcError, match=r"DB8 from byte 20: "):
+            plc.exchange(LineBlock())
+        plc.close()
+
+
+def test_a_poller_cannot_write_the_lines_registers(make_line: MakeLine, free_ports: Callable[[int], list[int]]) -> None:
+    from pymodbus.client import ModbusTcpClient
+
+    (port,) = free_ports(1)
+    plc = raw(make_line(plc=table_of("modbus-server", port) | {"base": 100}))
+    client = ModbusTcpClient("127.0.0.1", port=port, retries=0)
+    try:
+        assert plc.exchange(LineBlock(heartbeat=5, valid=1)) == PlcBlock()
+        assert client.connect()
+        assert client.read_holding_registers(100, count=3, device_id=255).registers == [5, 0, 1]
+        for address, values in ((100, [9]), (180, [1, 1]), (102, [0])):
+            assert client.write_registers(address, values).isError()
+            assert client.write_register(address, values[0]).isError()
+        assert not client.write_registers(181, [1, 2, 3, 4, 5]).isError()
+        assert plc.exchange(LineBlock(heartbeat=6, valid=1)) == PlcBlock(1, 0x2_0003, 0x4_0005)
+        assert client.read_holding_registers(100, count=3).registers == [6, 0, 1]
+    finally:
+        client.close()
+        plc.close()
+
+
+def make_certificate(folder: Path, name: str) -> str:
+    """A client's or server's key and certificate; returns what asyncua's client calls its security."""
+    from asyncua.crypto.cert_gen import setup_self_signed_certificate
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    folder.mkdir(parents=True, exist_ok=True)
+    key, certificate = folder / f"{name}.pem", folder / f"{name}.der"
+    use = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+    names = {"organizationName": "plant"}
+    asyncio.run(setup_self_signed_certificate(key, certificate, "urn:tfa-inspect:bridge", "localhost", use, names))
+    return f"Basic256Sha256,SignAndEncrypt,{certificate},{key}"
+
+
+def test_a_known_opc_ua_client_finds_the_names_of_40100_and_writes_the_plcs_nodes_only(
+    make_line: MakeLine, free_ports: Callable[[int], list[int]], tmp_path: Path
+) -> None:
+    from asyncua import ua
+    from asyncua.sync import Client
+
+    (port,) = free_ports(1)
+    keys = tmp_path / "lines" / "keys"
+    make_certificate(keys, "server")
+    known, stranger = make_certificate(keys / "clients", "plc"), make_certificate(tmp_path, "stranger")
+    names = {"certificate": "keys/server.der", "private_key": "keys/server.pem", "clients": "keys/clients"}
+    plc = raw(make_line(plc=table_of("opcua", port) | names))
+    slots = [result_of(make_verdict(part, 7)) for part in range(8, 16)]
+    block = LineBlock(1, STATE_CODES["running"], 1, 1, 0, 7, 15, tuple(slots))
+
+    def client(security: str) -> Client:
+        made = Client(f"opc.tcp://127.0.0.1:{port}/", timeout=10)
+        made.application_uri = "urn:tfa-inspect:bridge"
+        made.set_security_string(security)
+        return made
+
+    try:
+        assert plc.exchange(block) == PlcBlock()
+        for refused in (stranger, ""):
+            with pytest.raises((ua.UaError, OSError)), client(refused):
+                pass
+        with client(known) as session:
+            at = session.get_namespace_index("urn:tfa-inspect")
+
+            def node(path: str) -> Any:
+                return session.get_node(f"ns={at};s=VisionSystem.{path}")
+
+            result = session.nodes.objects.get_child(
+                [f"{at}:{name}" for name in ("VisionSystem", "ResultManagement", "Results", "Result3")]
+            )
+            assert {child.read_browse_name().Name for child in result.get_children()} == {
+                "ResultId", "PartId", "ResultState", "IsSimulated", "InternalRecipeId", "CreationTime",
+                "Epoch", "Verdict", "Reason", "Score", "Valid",
+            }  # fmt: skip
+            assert node("VisionStateMachine.CurrentState").read_value().Text == "Operational"
+            automatic = node("VisionStateMachine.AutomaticModeStateMachine.CurrentState").read_value().Text
+            assert automatic == "ContinuousExecution"
+            at_3 = "ResultManagement.Results.Result3."
+            assert [node(at_3 + name).read_value() for name in ("ResultId", "PartId", "ResultState")] == ["7-11", 11, 1]
+            assert node(at_3 + "InternalRecipeId").read_value() == "0" * 64
+            for path in ("Line.Valid", at_3 + "Verdict"):
+                with pytest.raises(ua.UaStatusCodeError):
+                    node(path).write_value(ua.Variant(1, ua.VariantType.UInt16))
+            node("Plc.AcknowledgedPart").write_value(ua.Variant(11, ua.VariantType.UInt32))
+            assert plc.exchange(block) == PlcBlock(0, 0, 11)
+    finally:
+        plc.close()
+
+
+@pytest.mark.parametrize("kind", ["modbus-server", "opcua"])
+def test_a_port_that_is_taken_is_told(make_line: MakeLine, free_ports: Callable[[int], list[int]], kind: str) -> None:
+    (port,) = free_ports(1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        plc = make_plc(make_line(plc=table_of(kind, port)))
         try:
-            with pytest.raises(PlcError, match=rf"127\.0\.0\.1:{port} refuses to have register 5004 read"):
+            with pytest.raises(PlcError, match=rf"127\.0\.0\.1:{port} cannot be bound"):
                 plc.connect()
-            with pytest.raises(PlcError, match="refuses to have registers 5000 to 5003 written"):
-                plc.write_status(PlcStatus(1, "running", True, False))
         finally:
             plc.close()
 
 
-def test_every_state_and_verdict_has_a_fixed_code() -> None:
-    assert STATE_CODES == {
-        "offline": 0,
-        "starting": 1,
-        "running": 2,
-        "camera-lost": 3,
-        "not-calibrated": 4,
-        "stopping": 5,
-        "stopped": 6,
-    }
-    assert VERDICT_CODES == {"pass": 1, "reject": 2}
+@pytest.mark.parametrize(("kind", "package"), [("opcua", "asyncua"), ("s7", "snap7")])
+def test_a_missing_package_is_named_with_what_installs_it(
+    make_line: MakeLine, monkeypatch: pytest.MonkeyPatch, kind: str, package: str
+) -> None:
+    import sys
+
+    for name in [name for name in sys.modules if name.startswith(("appliance.plc.", package))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=rf"needs the package .*pip install 'tfa-inspect\[{kind}\]'"):
+        make_plc(make_line(plc=table_of(kind, 4840)))

@@ -1,1 +1,1 @@
-"""A line without hardware: a rendered product, a PLC stand-in, and the demo that runs them."""
+"""A line without hardware: a rendered product, and the demo that inspects it."""

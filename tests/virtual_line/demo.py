@@ -24,8 +24,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from appliance.messages import ReasonCode
-from appliance.plc import VERDICT_CODES
 from tests.virtual_line.product import DEFECTS, SIDE, save_parts
 
 GOLDEN, PARTS = 60, 30
@@ -38,7 +36,7 @@ RUN_LIMIT_S = 120
 console = Console(soft_wrap=True)
 
 LINE_FILE = """\
-# A virtual line: pylon's camera emulation plays rendered parts, a Modbus server stands for the PLC.
+# A virtual line: pylon's camera emulation plays rendered parts, `inspect plc-sim` stands for the PLC.
 recipe = "../recipes/assembly"
 golden = "../golden"
 
@@ -68,7 +66,6 @@ snapshot = "tcp://127.0.0.1:{ports[1]}"
 kind = "modbus"
 host = "127.0.0.1"
 port = {ports[2]}
-acknowledge = true
 
 [journal]
 file = "../journal.db"
@@ -143,12 +140,11 @@ def script(name: str) -> str:
 
 
 def inspect_parts(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Run PLC, bridge and line, each a process; returns the line's verdicts and what the PLC's registers received."""
+    """Run PLC, bridge and line, each a process; returns the line's verdicts and the results that the PLC took."""
     lines, plc_log, run_log = folder / "lines", folder / "plc.jsonl", folder / "run.jsonl"
-    port = next(line.split("=")[1].strip() for line in (lines / "3.toml").read_text().splitlines() if line.startswith("port"))
     environment = os.environ | {"PYLON_CAMEMU": "1"}
     with (
-        background([sys.executable, "-m", "tests.virtual_line.plc_server", "--port", port, "--log", str(plc_log)]),
+        background([script("inspect"), "plc-sim", "--line", "3", "--config-dir", str(lines)], stdout=plc_log),
         background([script("inspect"), "plc", "--line", "3", "--config-dir", str(lines)], stdout=folder / "bridge.jsonl"),
         run_log.open("wb") as log,
     ):
@@ -158,7 +154,7 @@ def inspect_parts(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, An
         events = read_events(run_log)
         verdicts = [event for event in events if event["event"] == "verdict"]
         waited = time.monotonic()
-        while len(received := [one for one in read_events(plc_log) if "verdict" in one]) < len(verdicts):
+        while len(received := [one for one in read_events(plc_log) if one["event"] == "taken"]) < len(verdicts):
             if time.monotonic() - waited > 5:
                 break
             time.sleep(0.05)
@@ -170,7 +166,9 @@ def inspect_parts(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, An
 
 def read_events(file: Path) -> list[dict[str, Any]]:
     """A file of JSON objects, one a line; none when it is not there yet."""
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return (
+        [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line[-1] == "\n"] if file.exists() else []
+    )
 
 
 @contextmanager
@@ -201,10 +199,10 @@ def report(verdicts: list[dict[str, Any]], received: list[dict[str, Any]]) -> bo
         "engine",
         "decide",
         "total ms",
-        "PLC registers",
+        "PLC took",
         "same",
     ):
-        table.add_column(heading, justify="left" if heading in ("truth", "verdict", "reason", "PLC registers") else "right")
+        table.add_column(heading, justify="left" if heading in ("truth", "verdict", "reason", "PLC took") else "right")
     wrong = {"missed": 0, "false rejects": 0}
     all_same = len(verdicts) == len(received) == PARTS and [one["part_id"] for one in verdicts] == list(range(1, PARTS + 1))
     for i, verdict in enumerate(verdicts):
@@ -212,8 +210,8 @@ def report(verdicts: list[dict[str, Any]], received: list[dict[str, Any]]) -> bo
         rejected = verdict["verdict"] == "reject"
         wrong["missed"] += bool(truth) and not rejected
         wrong["false rejects"] += rejected and not truth
-        registers = received[i] if i < len(received) else None
-        same = registers is not None and agrees(verdict, registers)
+        taken = received[i] if i < len(received) else None
+        same = taken is not None and agrees(verdict, taken)
         all_same = all_same and same
         stages = [
             f"{verdict['stages'][name]:.1f}" if name in verdict["stages"] else "-"
@@ -223,11 +221,8 @@ def report(verdicts: list[dict[str, Any]], received: list[dict[str, Any]]) -> bo
         colour = "red" if rejected else "green"
         told = (
             "nothing"
-            if registers is None
-            else (
-                f"#{registers['handshake']} part {registers['part_id']} verdict {registers['verdict']} "
-                f"reason {registers['reason']} score {registers['score']:.4f}"
-            )
+            if taken is None
+            else f"part {taken['part_id']} {taken['verdict']} {taken['reason']} score {taken['score'] or math.nan:.4f}"
         )
         table.add_row(
             str(verdict["part_id"]),
@@ -242,25 +237,22 @@ def report(verdicts: list[dict[str, Any]], received: list[dict[str, Any]]) -> bo
     Console(width=max(console.width, 150)).print(table)
     threshold = verdicts[0]["threshold"] if verdicts else math.nan
     console.print(
-        f"{len(verdicts)} verdicts for {PARTS} parts, {len(received)} received by the PLC; score threshold {threshold:.4f}; "
+        f"{len(verdicts)} verdicts for {PARTS} parts, {len(received)} taken by the PLC; score threshold {threshold:.4f}; "
         f"against the truth: {wrong['missed']} defects missed, {wrong['false rejects']} good parts rejected"
     )
     console.print(
-        "[green]every part got one verdict, and the PLC received the same[/]"
+        "[green]every part got one verdict, and the PLC took the same[/]"
         if all_same
-        else "[bold red]verdicts and the PLC's registers differ[/]"
+        else "[bold red]verdicts and what the PLC took differ[/]"
     )
     return all_same
 
 
-def agrees(verdict: dict[str, Any], registers: dict[str, Any]) -> bool:
-    """Whether the PLC's registers hold this verdict."""
+def agrees(verdict: dict[str, Any], taken: dict[str, Any]) -> bool:
+    """Whether the PLC took this verdict; its score has 32 bits."""
     score = verdict["score"]
-    return (
-        registers["part_id"] == verdict["part_id"]
-        and registers["verdict"] == VERDICT_CODES[verdict["verdict"]]
-        and registers["reason"] == ReasonCode.of(verdict["reason"])
-        and (math.isnan(registers["score"]) if score is None else math.isclose(registers["score"], score, rel_tol=1e-6))
+    return all(taken[name] == verdict[name] for name in ("part_id", "verdict", "reason")) and (
+        taken["score"] is None if score is None else math.isclose(taken["score"], score, rel_tol=1e-6)
     )
 
 

@@ -1,0 +1,60 @@
+"""A PLC to try a line with: a program that does what the README asks, and for each kind the other side of the bridge's port."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from appliance.config import Line, need_plc
+from appliance.plc import BytePort, import_kind
+from appliance.plc.image import LineBlock, PlcBlock, decode_line, encode_plc
+
+
+class Side(Protocol):
+    """The PLC's connection to the bridge. `connect` and `exchange` raise `appliance.plc.PlcError`."""
+
+    def connect(self) -> None:
+        """Connect, or begin to serve."""
+
+    def exchange(self, plc: PlcBlock) -> LineBlock:
+        """Show the PLC's block, and read the line's."""
+
+    def close(self) -> None:
+        """Disconnect; safe to call twice."""
+
+
+class ByteSide:
+    """A side whose connection carries bytes."""
+
+    def __init__(self, port: BytePort) -> None:
+        self._port = port
+
+    def connect(self) -> None:
+        """See `Side.connect`."""
+        self._port.connect()
+
+    def exchange(self, plc: PlcBlock) -> LineBlock:
+        """See `Side.exchange`."""
+        return decode_line(self._port.exchange(encode_plc(plc)))
+
+    def close(self) -> None:
+        """See `Side.close`."""
+        self._port.close()
+
+
+_SIDES = {  # kind in the line file: module with `make(line) -> Side`
+    "modbus": "appliance.plc.sim.modbus_server",
+    "modbus-server": "appliance.plc.sim.modbus_client",
+    "opcua": "appliance.plc.sim.opcua_client",
+    "s7": "appliance.plc.sim.s7_server",
+}
+
+
+def make_side(line: Line) -> Side:
+    """The PLC's side of what the line's file configures. Raises ConfigError."""
+    side: Side = import_kind(need_plc(line), _SIDES).make(line)
+    return side
+
+
+def reachable(address: str) -> str:
+    """Where a client on this box finds a server that is bound to this address."""
+    return "127.0.0.1" if address in ("0.0.0.0", "") else address

@@ -1,0 +1,142 @@
+"""Runs a PLC's program on its connection, cycle by cycle, and tells what happens."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from appliance.clock import utc_now
+from appliance.messages import ReasonCode
+from appliance.plc import PlcError
+from appliance.plc.image import STATE_CODES, VERDICT_CODES, LineBlock, PlcBlock
+from appliance.plc.sim import Side
+from appliance.plc.sim.program import Event, Memory, Missed, PlcProgram, Taken
+from appliance.service import Stop
+from engines.errors import ConfigError
+
+RETRY_S = 0.2
+Fault = Literal["none", "never-acknowledges", "stands-still"]
+_STATES = {code: name for name, code in STATE_CODES.items()}
+_VERDICTS = {code: name for name, code in VERDICT_CODES.items()}
+
+
+def told(event: Event) -> dict[str, object]:
+    """An event as what is logged of it: names in place of codes."""
+    if isinstance(event, Taken):
+        result = event.result
+        return {
+            "event": "taken",
+            "epoch": result.epoch,
+            "part_id": result.part_id,
+            "verdict": _VERDICTS[result.verdict],
+            "reason": reason_name(result.reason),
+            "score": None if math.isnan(result.score) else result.score,
+        }
+    if isinstance(event, Missed):
+        return {"event": "missed", "epoch": event.epoch, "first": event.first, "last": event.last}
+    return {
+        "event": "line",
+        "valid": event.valid,
+        "fresh": event.fresh,
+        "state": _STATES.get(event.state, str(event.state)),
+        "overrun": event.overrun,
+        "simulated": event.simulated,
+        "epoch": event.epoch,
+    }
+
+
+def reason_name(code: int) -> str:
+    """A reason as messages write it; a code that is not known as a number."""
+    if code not in list(ReasonCode):
+        return str(code)
+    return "" if code == ReasonCode.NONE else ReasonCode(code).name.lower().replace("_", "-")
+
+
+def recall(file: Path | None) -> Memory:
+    """What an earlier run has left in retentive memory. Raises ConfigError when the file holds something else."""
+    if file is None or not file.exists():
+        return Memory()
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Memory)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"--retain {file}: not the memory of a PLC ({error}); name another file") from error
+
+
+class Simulation:
+    """One PLC at work."""
+
+    def __init__(
+        self,
+        side: Side,
+        program: PlcProgram,
+        cycle_s: float,
+        fault: Fault,
+        retain: Path | None,
+        tell: Callable[[dict[str, object]], None],
+    ) -> None:
+        """``retain``: file for what outlives a restart; ``tell`` takes what happens, with UTC and monotonic time."""
+        self._side, self._program, self._cycle_s, self._fault, self._retain = side, program, cycle_s, fault, retain
+        self._tell = tell
+        self._line = LineBlock()
+        self._connected = False
+        self._retry_at_s = 0.0
+        self._trouble = ""
+
+    def run(self, stop: Stop) -> None:
+        """Work until ``stop`` is set."""
+        self._note({"event": "started"})
+        next_s = time.monotonic()
+        try:
+            while not stop.is_set():
+                self._exchange()
+                before = self._program.memory
+                events = self._program.cycle(self._line, time.monotonic())
+                if self._retain and self._program.memory != before:
+                    remember(self._retain, self._program.memory)
+                for event in events:
+                    self._note(told(event))
+                next_s = max(next_s + self._cycle_s, time.monotonic())
+                time.sleep(max(0.0, next_s - time.monotonic()))
+        finally:
+            self._side.close()
+
+    def _exchange(self) -> None:
+        """Show and read; a bridge that is away leaves what was read last, whose heartbeat stands still."""
+        if not self._connected and time.monotonic() < self._retry_at_s:
+            return
+        try:
+            if not self._connected:
+                self._side.connect()
+                self._connected = True
+                self._note({"event": "connected"})
+            self._line = self._side.exchange(self._shown())
+        except PlcError as error:
+            if self._connected or str(error) != self._trouble:
+                self._trouble = str(error)
+                self._note({"event": "lost", "text": self._trouble})
+            self._connected = False
+            self._side.close()
+            self._retry_at_s = time.monotonic() + RETRY_S
+
+    def _shown(self) -> PlcBlock:
+        block = self._program.block
+        return PlcBlock(
+            heartbeat=0 if self._fault == "stands-still" else block.heartbeat,
+            epoch=block.epoch if self._fault == "none" else 0,
+            part_id=block.part_id if self._fault == "none" else 0,
+        )
+
+    def _note(self, what: dict[str, object]) -> None:
+        self._tell({"time": utc_now(), "monotonic": time.monotonic()} | what)
+
+
+def remember(file: Path, memory: Memory) -> None:
+    """Write retentive memory; a reader sees the old or the new, never half."""
+    written = file.with_name(file.name + ".new")
+    written.write_bytes(msgspec.json.encode(memory))
+    written.replace(file)
