@@ -2,7 +2,8 @@
 
 A result is shown, with Valid, until the PLC acknowledges it or it is withdrawn.  Its slot is then shown empty, and used again
 only when an exchange has confirmed that.  When its slot is held, a result waits, and all after it, so that they are handed
-over in order.  An acknowledgement counts only in the line's epoch and up to the newest result shown; it settles all before it.
+over in order.  An acknowledgement counts only in the line's epoch and up to its newest part; it settles that part and all
+before it, taken or not, shown or not.
 
 A pass is withdrawn at its deadline, a reject when its part is gone.  The overrun bit is set when a result finds its slot
 held, is withdrawn or was never received; it is cleared by the acknowledgement after which nothing is left to hand over.
@@ -43,8 +44,7 @@ class Handshake:
         self._shown_empty = [False] * SLOTS  # in the block that was built last
         self._epoch = 0
         self._newest = 0
-        self._shown = 0  # newest part shown in this epoch
-        self._taken_before: PlcBlock | None = None  # what the PLC had taken when it was first heard
+        self._settled: PlcBlock | None = None  # what the PLC has done with, as far as it was heard
         self._heartbeat = 0
         self._overrun = False
         self.acknowledged = 0
@@ -66,13 +66,13 @@ class Handshake:
             self._withdraw(len(self._waiting) + sum(offer is not None for offer in self._ring))
             self._waiting.clear()
             self._ring = [None] * SLOTS
-            self._epoch, self._newest, self._shown = epoch, 0, 0
+            self._epoch, self._newest = epoch, 0
         self._newest = max(self._newest, newest)
 
     def take(self, result: Slot, until_s: float) -> None:
         """Take a result to hand over, in the order of parts; from ``until_s`` on it must not be shown any more."""
         self.follow(result.epoch, result.part_id)
-        if not self._was_taken(result):
+        if not self._is_settled(result):
             self._waiting.append(_Offer(result, until_s))
 
     def missed(self) -> None:
@@ -93,7 +93,7 @@ class Handshake:
     def show(self, status: Status, now_s: float) -> LineBlock:
         """The block to write now."""
         self.expire(now_s)
-        if self._taken_before is not None:
+        if self._settled is not None:
             self._fill()
         self._shown_empty = [offer is None for offer in self._ring]
         return LineBlock(
@@ -116,25 +116,26 @@ class Handshake:
         for i, empty in enumerate(self._shown_empty):
             if empty:
                 self._clean[i] = True
-        if self._taken_before is None:
-            self._taken_before = plc
-            self._waiting = deque(offer for offer in self._waiting if not self._was_taken(offer.slot))
-        if plc.epoch == self._epoch and 0 < plc.part_id <= self._shown:
-            self._acknowledge(plc.part_id)
+        # At first it is believed whatever it says: an earlier bridge has handed it over.
+        known = self._settled is None or (plc.epoch == self._epoch and plc.part_id <= self._newest)
+        if known and not self._is_settled(plc):
+            self._settled = plc
+            self._drop_settled()
 
-    def _acknowledge(self, up_to: int) -> None:
+    def _drop_settled(self) -> None:
         before = self.acknowledged
         for i, offer in enumerate(self._ring):
-            if offer is not None and offer.slot.part_id <= up_to:
+            if offer is not None and self._is_settled(offer.slot):
                 self._ring[i] = None
                 self.acknowledged += 1
+        self._waiting = deque(offer for offer in self._waiting if not self._is_settled(offer.slot))
         if self.acknowledged > before and not self.outstanding and not self._waiting:
             self._overrun = False
 
-    def _was_taken(self, result: Slot) -> bool:
-        """Whether an earlier bridge has handed it over."""
-        before = self._taken_before
-        return before is not None and result.epoch == before.epoch and result.part_id <= before.part_id
+    def _is_settled(self, part: Slot | PlcBlock) -> bool:
+        """Whether the PLC has done with this part."""
+        settled = self._settled
+        return settled is not None and part.epoch == settled.epoch and part.part_id <= settled.part_id
 
     def _fill(self) -> None:
         """Put waiting results into free slots; nothing is shown before it is known what the PLC has taken already."""
@@ -148,7 +149,6 @@ class Handshake:
                 return
             self._ring[place] = self._waiting.popleft()
             self._clean[place] = False
-            self._shown = slot.part_id
 
     def _withdraw(self, results: int) -> None:
         if results:

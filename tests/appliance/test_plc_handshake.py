@@ -129,6 +129,22 @@ def test_an_acknowledgement_of_another_epoch_or_of_a_part_not_shown_is_ignored(p
     assert (shown(exchange(handshake, plc)), handshake.acknowledged) == ([1], 0)
 
 
+def test_what_the_plc_has_given_up_holds_no_slot() -> None:
+    """A burst that came while the line was not valid: the PLC has rejected those parts, and wants the next ones."""
+    handshake = ready()
+    for part in range(1, 31):
+        handshake.take(result(part, REJECT), NEVER_S)
+    exchange(handshake, PlcBlock())
+    exchange(handshake, PlcBlock(1, EPOCH, 28))
+    exchange(handshake, PlcBlock(2, EPOCH, 28))
+    assert shown(exchange(handshake, PlcBlock(3, EPOCH, 28))) == [29, 30]
+    handshake.follow(EPOCH, 31)
+    exchange(handshake, PlcBlock(4, EPOCH, 31))
+    handshake.take(result(31), NEVER_S)
+    assert shown(exchange(handshake, PlcBlock(5, EPOCH, 31))) == [], "given up before it came"
+    assert handshake.withdrawn == 0
+
+
 def test_an_exchange_that_failed_confirms_nothing() -> None:
     handshake = Handshake()
     handshake.take(result(1), NEVER_S)
