@@ -15,7 +15,7 @@ test: $(VENV)/installed
 
 # Hours: every fault as often as the README says, and an hour's soak.
 faults: $(VENV)/installed
-	$(BIN)/python -m pytest tests/faults --all-faults -s -v
+	$(BIN)/python -m pytest -m faults --all-faults -s -v
 
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks

@@ -27,8 +27,21 @@ PATIENCE_S = 5.0  # for threads and processes to end
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make faults` runs tests/faults in full."""
-    parser.addoption("--all-faults", action="store_true", help="try the faults as often as the README's figures say")
+    """`make faults` tries each fault as often as the README says."""
+    parser.addoption("--all-faults", action="store_true", help="try faults as often as `make faults` does: hours")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What has rounds is a fault."""
+    for item in items:
+        if "rounds" in getattr(item, "fixturenames", ()):
+            item.add_marker("faults")
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """How often to try: the first number in `make test`, the second in `make faults`."""
+    return lambda short, full: full if request.config.getoption("--all-faults") else short
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ from tests.appliance.conftest import (
 )
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-RATE, KILLS = 20, 2
+RATE = 20
 
 
 def _written(file: Path, verdicts: list[Verdict]) -> Path:
@@ -108,14 +108,15 @@ def test_a_line_writes_its_verdicts(tmp_path: Path, make_line: MakeLine, recipe:
 
 
 def test_a_killed_line_loses_at_most_a_tenth_of_a_second(
-    tmp_path: Path, make_line: MakeLine, built: Recipe, parts_folder: Path
+    tmp_path: Path, make_line: MakeLine, built: Recipe, parts_folder: Path, rounds: Callable[[int, int], int]
 ) -> None:
     camera = {"kind": "replay", "source": str(parts_folder), "rate": RATE, "loop": True}
     engine = {"target": "openvino", "precision": "float32"}
     line = make_line(recipe=built.folder, camera=camera, engine=engine, journal={"file": "journal.db"})
     out = tmp_path / "run.jsonl"
     given: set[tuple[int, int]] = set()
-    for _ in range(KILLS):
+    kills = rounds(2, 20)
+    for _ in range(kills):
         with inspect_process("run", "--line", line.name, "--config-dir", line.file.parent, stdout=out) as process:
             wait_for(lambda: len(read_events(out)) > 30, "thirty events", 60)
             process.send_signal(signal.SIGKILL)
@@ -123,7 +124,7 @@ def test_a_killed_line_loses_at_most_a_tenth_of_a_second(
         told = [event for event in read_events(out) if event["event"] == "verdict"]
         given |= {(event["epoch"], event["seq"]) for event in told}
     kept = {(one.epoch, one.seq) for one in search(line.path("journal.db"), Query())}
-    assert len(given - kept) <= KILLS * (RATE // 10 + 1)
+    assert len(given - kept) <= kills * (RATE // 10 + 1)
     found = audit(line.path("journal.db"))
     assert not found.faults
     assert found.rows == len(kept)

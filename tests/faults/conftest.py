@@ -15,12 +15,6 @@ RATE = 15  # parts a second: a load that two cores bear beside the four other pr
 
 
 @pytest.fixture
-def rounds(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
-    """How often to try: the first number in `make test`, the second in `make faults`."""
-    return lambda short, full: full if request.config.getoption("--all-faults") else short
-
-
-@pytest.fixture
 def make_station(
     tmp_path: Path,
     make_line: MakeLine,  # noqa: F811
