@@ -2,7 +2,7 @@
 
 A result is shown, with Valid, until the PLC acknowledges it or it is withdrawn.  Its slot is then shown empty, and used again
 only when an exchange has confirmed that.  When its slot is held, a result waits, and all after it, so that they are handed
-over in order.  An acknowledgement counts only in the line's epoch and up to the newest result shown; it settles all before it.
+over in order.  An acknowledgement counts only in the line's epoch and up to its newest part; it settles all before it.
 
 A pass is withdrawn at its deadline, a reject when its part is gone.  The overrun bit is set when a result finds its slot
 held, is withdrawn or was never received; it is cleared by the acknowledgement after which nothing is left to hand over.
@@ -43,7 +43,6 @@ class Handshake:
         self._shown_empty = [False] * SLOTS  # in the block that was built last
         self._epoch = 0
         self._newest = 0
-        self._shown = 0  # newest part shown in this epoch
         self._taken_before: PlcBlock | None = None  # what the PLC had taken when it was first heard
         self._heartbeat = 0
         self._overrun = False
@@ -66,7 +65,7 @@ class Handshake:
             self._withdraw(len(self._waiting) + sum(offer is not None for offer in self._ring))
             self._waiting.clear()
             self._ring = [None] * SLOTS
-            self._epoch, self._newest, self._shown = epoch, 0, 0
+            self._epoch, self._newest = epoch, 0
         self._newest = max(self._newest, newest)
 
     def take(self, result: Slot, until_s: float) -> None:
@@ -119,7 +118,7 @@ class Handshake:
         if self._taken_before is None:
             self._taken_before = plc
             self._waiting = deque(offer for offer in self._waiting if not self._was_taken(offer.slot))
-        if plc.epoch == self._epoch and 0 < plc.part_id <= self._shown:
+        if plc.epoch == self._epoch and 0 < plc.part_id <= self._newest:
             self._acknowledge(plc.part_id)
 
     def _acknowledge(self, up_to: int) -> None:
@@ -128,6 +127,9 @@ class Handshake:
             if offer is not None and offer.slot.part_id <= up_to:
                 self._ring[i] = None
                 self.acknowledged += 1
+        while self._waiting and self._waiting[0].slot.part_id <= up_to:  # its part has left without it
+            self._waiting.popleft()
+            self._withdraw(1)
         if self.acknowledged > before and not self.outstanding and not self._waiting:
             self._overrun = False
 
@@ -148,7 +150,6 @@ class Handshake:
                 return
             self._ring[place] = self._waiting.popleft()
             self._clean[place] = False
-            self._shown = slot.part_id
 
     def _withdraw(self, results: int) -> None:
         if results:

@@ -121,12 +121,22 @@ def test_an_acknowledgement_settles_all_before_it_and_clears_the_overrun_with_th
 
 
 @pytest.mark.parametrize("plc", [PlcBlock(), PlcBlock(1, EPOCH - 1, 1), PlcBlock(1, EPOCH, 2), PlcBlock(1, EPOCH, 2**32 - 1)])
-def test_an_acknowledgement_of_another_epoch_or_of_a_part_not_shown_is_ignored(plc: PlcBlock) -> None:
+def test_an_acknowledgement_of_another_epoch_or_of_a_part_not_known_is_ignored(plc: PlcBlock) -> None:
     handshake = ready()
     handshake.take(result(1), NEVER_S)
     exchange(handshake, PlcBlock())
     exchange(handshake, plc)
     assert (shown(exchange(handshake, plc)), handshake.acknowledged) == ([1], 0)
+
+
+def test_results_that_the_plc_does_not_wait_for_any_more_make_room() -> None:
+    handshake = ready()
+    for part in range(1, 26):
+        handshake.take(result(part, REJECT), NEVER_S)
+    assert shown(exchange(handshake, PlcBlock(1, EPOCH, 24))) == list(range(1, 9))
+    exchange(handshake, PlcBlock(2, EPOCH, 24))
+    assert shown(exchange(handshake, PlcBlock(3, EPOCH, 24))) == [25]
+    assert (handshake.acknowledged, handshake.withdrawn) == (8, 16)
 
 
 def test_an_exchange_that_failed_confirms_nothing() -> None:

@@ -48,7 +48,6 @@ class Memory:
     """What must outlive a restart of the PLC."""
 
     epoch: int = 0
-    taken: int = 0  # newest part whose result was taken
     settled: int = 0  # newest part that was taken, or rejected without a result
 
 
@@ -72,7 +71,7 @@ class PlcProgram:
     @property
     def block(self) -> PlcBlock:
         """What the PLC shows the line."""
-        return PlcBlock(self._cycles % NUMBERS, self.memory.epoch, self.memory.taken)
+        return PlcBlock(self._cycles % NUMBERS, self.memory.epoch, self.memory.settled)
 
     def cycle(self, line: LineBlock, now_s: float) -> list[Event]:
         """One cycle; ``line`` is the newest block read. Returns what happened."""
@@ -91,7 +90,7 @@ class PlcProgram:
             if due < result.part_id:  # results come in order: those before it do not come any more
                 events.append(Missed(line.epoch, due, result.part_id - 1))
             events.append(Taken(result))
-            self.memory = Memory(line.epoch, result.part_id, result.part_id)
+            self.memory = Memory(line.epoch, result.part_id)
         if line.epoch == self.memory.epoch:
             events.extend(self._eject(line.newest, now_s))
         return events
@@ -133,5 +132,5 @@ class PlcProgram:
         if now_s - since_s < self._eject_s:
             return []
         missed = Missed(self.memory.epoch, self.memory.settled + 1, up_to)
-        self.memory = Memory(self.memory.epoch, self.memory.taken, up_to)
+        self.memory = Memory(self.memory.epoch, up_to)
         return [missed]
