@@ -121,4 +121,9 @@ class Liveness:
     @property
     def alive(self) -> bool:
         """Whether the last heartbeat is young enough."""
-        return time.monotonic() - self._heard <= self._longest
+        return self.left_s >= 0
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the line counts as gone, if nothing is heard; negative when it has gone."""
+        return self._heard + self._longest - time.monotonic()

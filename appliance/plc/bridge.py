@@ -30,6 +30,7 @@ from appliance.subscriber import Liveness, Message, Subscriber
 
 OLDEST_S = 5.0  # a reject older than this is no use to the PLC: its part is gone
 PERIOD_S, PRESSED_PERIOD_S = 0.05, 0.01  # between two exchanges; while results wait for a slot
+SOON_S = 0.001
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 5.0
 TELL_PERIOD_S = 5.0  # between two notices of withdrawn results
 MESSAGES_AT_ONCE = 64
@@ -122,7 +123,13 @@ class Bridge:
             return
         self.handshake.confirm(plc)
         self._watch(plc)
-        self._due_s = time.monotonic() + (PRESSED_PERIOD_S if self.handshake.pressed else PERIOD_S)
+        self._due_s = time.monotonic() + self._pause_until_next()
+
+    def _pause_until_next(self) -> float:
+        """Seconds until the next exchange is due; it comes sooner when the line is about to count as gone."""
+        period_s = PRESSED_PERIOD_S if self.handshake.pressed else PERIOD_S
+        left_s = self._liveness.left_s
+        return min(period_s, left_s + SOON_S) if left_s >= 0 else period_s
 
     def _status(self) -> Status:
         alive = self._liveness.alive

@@ -117,13 +117,16 @@ class Handshake:
             if empty:
                 self._clean[i] = True
         # At first it is believed whatever it says: an earlier bridge has handed it over.
-        known = self._settled is None or (plc.epoch == self._epoch and plc.part_id <= self._newest)
-        if known and not self._is_settled(plc):
+        if self._settled is None:
             self._settled = plc
             self._drop_settled()
+        elif plc.epoch == self._epoch and plc.part_id <= self._newest and not self._is_settled(plc):
+            self._settled = plc
+            self._withdraw(self._drop_settled())  # their parts have left without them
 
-    def _drop_settled(self) -> None:
-        before = self.acknowledged
+    def _drop_settled(self) -> int:
+        """Take back what the PLC has settled; returns how many results were never shown."""
+        before, waiting = self.acknowledged, len(self._waiting)
         for i, offer in enumerate(self._ring):
             if offer is not None and self._is_settled(offer.slot):
                 self._ring[i] = None
@@ -131,6 +134,7 @@ class Handshake:
         self._waiting = deque(offer for offer in self._waiting if not self._is_settled(offer.slot))
         if self.acknowledged > before and not self.outstanding and not self._waiting:
             self._overrun = False
+        return waiting - len(self._waiting)
 
     def _is_settled(self, part: Slot | PlcBlock) -> bool:
         """Whether the PLC has done with this part."""

@@ -49,8 +49,10 @@ SLOT_FIELDS = (
 )
 PLC_FIELDS = (
     Field("heartbeat", "Heartbeat", "H", "counts up in each cycle of the PLC"),
-    Field("epoch", "AcknowledgedEpoch", "I", "epoch of the newest part that the PLC has done with"),
-    Field("part_id", "AcknowledgedPart", "I", "its number; taken or given up, and everything before it, too"),
+    Field("epoch", "AcknowledgedEpoch", "I", "epoch of the newest part that the PLC has settled"),
+    Field(
+        "part_id", "AcknowledgedPart", "I", "that part: its result was taken, or it was rejected without; so were all before it"
+    ),
 )
 
 

@@ -51,10 +51,10 @@ def log(tmp_path: Path) -> Path:
 class Carrying:
     """A bridge at work in a thread, what it said, and the alarms that it raised."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, line_hears: bool) -> None:
         self.said: list[tuple[str, str]] = []
         self.alarms: list[tuple[str, str, str]] = []
-        self.line_hears = True
+        self.line_hears = line_hears
         self._stop = threading.Event()
         self._subscriber = Subscriber(line, "plc", catch_up=True)
         self.bridge = Bridge(
@@ -77,8 +77,8 @@ class Carrying:
 
 
 @contextmanager
-def carrying(line: Line) -> Iterator[Carrying]:
-    bridge = Carrying(line)
+def carrying(line: Line, line_hears: bool = True) -> Iterator[Carrying]:
+    bridge = Carrying(line, line_hears)
     try:
         yield bridge
     finally:
@@ -240,8 +240,7 @@ def test_an_absent_plc_is_told_and_passes_past_their_deadline_are_not_handed_ove
 
 
 def test_while_the_plc_is_away_results_are_withdrawn_and_the_alarm_repeated_until_a_line_hears_it(modbus: Line) -> None:
-    with on_air(modbus) as station, carrying(modbus) as bridge:
-        bridge.line_hears = False
+    with on_air(modbus) as station, carrying(modbus, line_hears=False) as bridge:
         wait_for(lambda: len(bridge.alarms) >= 2, "the alarm again")
         bridge.line_hears = True
         wait_for(lambda: bridge.bridge._alarm_raised, "the alarm to be heard")

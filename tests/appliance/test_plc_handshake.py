@@ -28,7 +28,7 @@ from appliance.plc.image import (
     from_registers,
     to_registers,
 )
-from appliance.plc.sim.program import STALE_S, Event, Memory, Missed, PlcProgram, Seen, Taken
+from appliance.plc.sim.program import SETTLE_S, STALE_S, Event, Memory, Missed, PlcProgram, Seen, Taken
 
 RUNNING = Status(STATE_CODES["running"], valid=True, simulated=True)
 EPOCH, PASS, REJECT = 77, VERDICT_CODES["pass"], VERDICT_CODES["reject"]
@@ -121,7 +121,7 @@ def test_an_acknowledgement_settles_all_before_it_and_clears_the_overrun_with_th
 
 
 @pytest.mark.parametrize("plc", [PlcBlock(), PlcBlock(1, EPOCH - 1, 1), PlcBlock(1, EPOCH, 2), PlcBlock(1, EPOCH, 2**32 - 1)])
-def test_an_acknowledgement_of_another_epoch_or_of_a_part_not_shown_is_ignored(plc: PlcBlock) -> None:
+def test_an_acknowledgement_of_another_epoch_or_of_a_part_not_known_is_ignored(plc: PlcBlock) -> None:
     handshake = ready()
     handshake.take(result(1), NEVER_S)
     exchange(handshake, PlcBlock())
@@ -129,20 +129,22 @@ def test_an_acknowledgement_of_another_epoch_or_of_a_part_not_shown_is_ignored(p
     assert (shown(exchange(handshake, plc)), handshake.acknowledged) == ([1], 0)
 
 
-def test_what_the_plc_has_given_up_holds_no_slot() -> None:
-    """A burst that came while the line was not valid: the PLC has rejected those parts, and wants the next ones."""
+def test_results_that_the_plc_does_not_wait_for_any_more_make_room() -> None:
     handshake = ready()
-    for part in range(1, 31):
+    for part in range(1, 26):
         handshake.take(result(part, REJECT), NEVER_S)
-    exchange(handshake, PlcBlock())
-    exchange(handshake, PlcBlock(1, EPOCH, 28))
-    exchange(handshake, PlcBlock(2, EPOCH, 28))
-    assert shown(exchange(handshake, PlcBlock(3, EPOCH, 28))) == [29, 30]
-    handshake.follow(EPOCH, 31)
-    exchange(handshake, PlcBlock(4, EPOCH, 31))
-    handshake.take(result(31), NEVER_S)
-    assert shown(exchange(handshake, PlcBlock(5, EPOCH, 31))) == [], "given up before it came"
-    assert handshake.withdrawn == 0
+    assert shown(exchange(handshake, PlcBlock(1, EPOCH, 24))) == list(range(1, 9))
+    exchange(handshake, PlcBlock(2, EPOCH, 24))
+    assert shown(exchange(handshake, PlcBlock(3, EPOCH, 24))) == [25]
+    assert (handshake.acknowledged, handshake.withdrawn) == (8, 16)
+
+
+def test_a_result_whose_part_was_given_up_before_it_came_is_not_shown() -> None:
+    handshake = ready()
+    handshake.follow(EPOCH, 1)
+    exchange(handshake, PlcBlock(1, EPOCH, 1))
+    handshake.take(result(1), NEVER_S)
+    assert shown(exchange(handshake, PlcBlock(2, EPOCH, 1))) == []
 
 
 def test_an_exchange_that_failed_confirms_nothing() -> None:
@@ -231,8 +233,8 @@ class Line:
 
     def __init__(self, program: PlcProgram) -> None:
         self.program, self.heartbeat, self.now_s = program, 0, 0.0
-        self.cycle()
-        self.cycle()
+        for _ in range(4):
+            self.cycle(seconds=SETTLE_S / 2)
 
     def cycle(self, *results: Slot, seconds: float = 0.01, beat: bool = True, **changes: int) -> list[Event]:
         self.heartbeat += beat
@@ -275,7 +277,8 @@ def test_the_program_takes_no_result_that_is_not_complete_or_of_another_epoch(li
 def test_the_program_takes_nothing_while_the_line_is_not_valid(line: Line) -> None:
     assert line.cycle(result(1), valid=0) == []
     assert line.cycle(result(1), beat=False, seconds=STALE_S + 0.01) == []
-    assert line.cycle(result(1)) == [Taken(result(1))]
+    assert line.cycle(result(1)) == [], "not at once: this may have been written before the interruption"
+    assert line.cycle(result(1), seconds=1.1 * SETTLE_S) == [Taken(result(1))]
 
 
 def test_a_line_whose_heartbeat_never_moved_is_not_valid() -> None:
@@ -288,8 +291,8 @@ def test_a_line_whose_heartbeat_never_moved_is_not_valid() -> None:
 
 def test_a_part_without_a_result_by_the_ejectors_time_is_missed_and_a_late_result_ignored(line: Line) -> None:
     assert line.cycle(newest=1) == []
-    assert line.cycle(newest=2, seconds=0.4) == []
-    assert line.cycle(newest=2, seconds=0.2) == [Missed(EPOCH, 1, 1)]
+    assert [line.cycle(newest=2, seconds=0.1) for _ in range(4)] == [[]] * 4
+    assert line.cycle(newest=2, seconds=0.11) == [Missed(EPOCH, 1, 1)]
     assert line.cycle(result(1), newest=2) == []
     assert line.cycle(result(2), newest=2) == [Taken(result(2))]
 
@@ -361,7 +364,6 @@ class World:
             self.plc = PlcProgram(0.8, self.plc.memory)
         if self.now_s >= self.cut_until_s and self.chance(0.003, "connection cut"):
             self.cut_until_s = self.now_s + self.dice.random() * 2
-            self.delayed = None
         if self.now_s >= self.cut_until_s and not self.chance(0.05, "no exchange"):
             self.exchange()
         if self.now_s >= self.stands_until_s and self.chance(0.003, "PLC stands"):
@@ -420,5 +422,5 @@ def test_no_part_gets_anothers_verdict_whatever_is_lost_repeated_or_delayed() ->
         world.step()
         for offer, clean in zip(world.bridge._ring, world.bridge._clean, strict=True):
             assert offer is None or (not clean and offer.slot.epoch == world.epoch)
-    assert len(world.taken) > 0.6 * len(world.truth), "most parts are handed over"
+    assert len(world.taken) > 0.5 * len(world.truth), "most parts are handed over"
     assert all(times > 5 for times in world.seen.values()), world.seen

@@ -46,6 +46,8 @@ class Station:
         """Start one of the processes."""
         script = Path(sys.executable).with_name("inspect")
         arguments = [command, "--json", "--line", self._name, "--config-dir", str(self._lines), *words]
+        if command == "plc-sim":
+            arguments += ["--retain", str(self._logs / "plc-memory.json")]
         with (self._logs / f"{command}.jsonl").open("ab") as out, (self._logs / f"{command}.err").open("ab") as err:
             self._processes[command] = subprocess.Popen([script, *arguments], stdout=out, stderr=err, env=os.environ)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from appliance.plc.image import VERDICT_CODES, LineBlock, PlcBlock, Slot
 
 STALE_S = 0.3  # a line whose heartbeat stands still for longer is not valid
+SETTLE_S = 0.1  # it must have been fresh for so long: writings from before an interruption may still come in first
 NUMBERS = 1 << 16  # of a heartbeat counter
 
 
@@ -61,7 +62,7 @@ class PlcProgram:
         self._eject_s = eject_s
         self.memory = memory
         self._heartbeat = 0
-        self._cycled_s = self._heard_s = -float("inf")
+        self._cycled_s = self._heard_s = self._fresh_s = -float("inf")
         self._overdue: tuple[int, float] | None = None  # parts up to this have no result; since when
         self._seen: Seen | None = None
         self._epoch_before = 0
@@ -69,7 +70,7 @@ class PlcProgram:
 
     @property
     def block(self) -> PlcBlock:
-        """What the PLC shows the line. Acknowledged is what is settled: a result that comes too late must not hold its slot."""
+        """What the PLC shows the line."""
         return PlcBlock(self._cycles % NUMBERS, self.memory.epoch, self.memory.settled)
 
     def cycle(self, line: LineBlock, now_s: float) -> list[Event]:
@@ -100,9 +101,12 @@ class PlcProgram:
         if stood:
             self._heartbeat = line.heartbeat  # only a change while this program runs tells that someone writes it now
         elif line.heartbeat != self._heartbeat:
+            if now_s - self._heard_s > STALE_S:
+                self._fresh_s = now_s
             self._heartbeat, self._heard_s = line.heartbeat, now_s
         fresh = now_s - self._heard_s <= STALE_S
-        return Seen(line.valid == 1 and fresh, fresh, line.state, line.overrun == 1, line.simulated == 1, line.epoch)
+        valid = line.valid == 1 and fresh and now_s - self._fresh_s >= SETTLE_S
+        return Seen(valid, fresh, line.state, line.overrun == 1, line.simulated == 1, line.epoch)
 
     def _next(self, line: LineBlock) -> Slot | None:
         """The oldest complete result of this epoch that is not settled."""
