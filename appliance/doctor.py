@@ -14,7 +14,7 @@ import numpy as np
 import zmq
 
 from appliance.capture import make_camera
-from appliance.config import ArchiveConfig, Line, ModbusConfig, PylonConfig, S7Config, need_plc
+from appliance.config import ArchiveConfig, CameraConfig, Line, ModbusConfig, S7Config, need_plc
 from appliance.plc import PlcError, make_plc
 from engines.built import load_engine
 from engines.errors import UserError
@@ -54,7 +54,7 @@ def examine(line: Line) -> Iterator[Finding]:
         yield Finding("plc", "warning", f"{line.file}: no [plc] table: nothing ejects rejects")
     else:
         yield _guarded("plc", lambda: _plc(line))
-    if isinstance(line.config.camera, PylonConfig):
+    if isinstance(line.config.camera, CameraConfig):
         yield _receive_buffer(Path("/proc/sys/net/core/rmem_max"))
         yield _mtu(Path("/sys/class/net"))
 
@@ -100,7 +100,7 @@ def _camera(line: Line, recipe: Recipe) -> Finding:
     camera.open()
     try:
         config = line.config.camera
-        if isinstance(config, PylonConfig) and config.trigger == "hardware":
+        if isinstance(config, CameraConfig) and config.trigger == "hardware":
             return Finding("camera", "ok", "opens and takes its features; waits for its hardware trigger")
         frames = camera.grab(2.0)
         if not frames or frames[0].image is None:
