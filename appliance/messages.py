@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 HEARTBEAT_PERIOD_S = 0.1
-DEAD_AFTER_PERIODS = 3  # a line that is silent for this many heartbeats counts as gone
+SILENT_AFTER_S = 0.27  # without a heartbeat a line counts as gone: three of them, less the way to the PLC's program
 TOPICS = {
     "verdict": "every verdict",
     "reject": "the same message, rejects only",

@@ -44,6 +44,7 @@ class Frame:
     image: Pixels | None
     fault: str | None = None
     source: str | None = None  # file of a replayed frame
+    silent: bool = False  # the camera sent nothing at all for it
     release: Callable[[], None] = field(default=_nothing)
 
 

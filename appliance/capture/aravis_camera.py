@@ -192,7 +192,7 @@ class AravisCamera:
         while (buffer := self._stream.try_pop_buffer()) is not None:
             self._stream.push_buffer(buffer)
         self._camera.start_acquisition()
-        return [self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger")]
+        return [self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger", silent=True)]
 
     def _frames(self, buffer: Any) -> list[Frame]:
         """The frame in a buffer, after one without picture for each number that the counter skipped."""
@@ -226,8 +226,8 @@ class AravisCamera:
         return CameraLostError(f"camera {self._config.identity}: lost ({why}); check its cable and power")
 
     @staticmethod
-    def _missing(number: int, fault: str) -> Frame:
-        return Frame(number, time.monotonic_ns(), 0, None, fault)
+    def _missing(number: int, fault: str, silent: bool = False) -> Frame:
+        return Frame(number, time.monotonic_ns(), 0, None, fault, silent=silent)
 
 
 def connect(line: Line, frame_size: tuple[int, int]) -> AravisCamera:

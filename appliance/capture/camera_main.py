@@ -95,7 +95,7 @@ class CameraMain:
             self._memory[slot * self._size :][: image.nbytes].reshape(shape)[...] = image
         frame.image = None
         frame.release()
-        self._channel.send(Brought(frame.number, frame.captured_ns, frame.camera_time, fault, slot, shape))
+        self._channel.send(Brought(frame.number, frame.captured_ns, frame.camera_time, fault, frame.silent, slot, shape))
 
     def _obey(self, wait_ms: int) -> None:
         """Carry out the orders that are there; an end of the channel that is gone is the end of this process."""

@@ -116,10 +116,10 @@ class CameraProcess:
 
     def _frame(self, brought: Brought) -> Frame:
         if brought.slot is None:
-            return Frame(brought.number, brought.captured_ns, brought.camera_time, None, brought.fault)
+            return Frame(brought.number, brought.captured_ns, brought.camera_time, None, brought.fault, silent=brought.silent)
         image = self._memory[brought.slot * self._size :][: int(np.prod(brought.shape))].reshape(brought.shape)
         release = partial(self._free, brought.slot)
-        return Frame(brought.number, brought.captured_ns, brought.camera_time, image, None, None, release)
+        return Frame(brought.number, brought.captured_ns, brought.camera_time, image, release=release)
 
     def _free(self, slot: int) -> None:
         try:

@@ -154,7 +154,7 @@ class PylonCamera:
         # A picture that comes after all must not be taken for the next part's: grab anew, which empties the queue.
         self._camera.StopGrabbing()
         self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
-        return [self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger")]
+        return [self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger", silent=True)]
 
     def _frames(self, result: Any) -> list[Frame]:
         """The frame in a grab result, after one without picture for each number that the counter skipped."""
@@ -171,7 +171,7 @@ class PylonCamera:
             result.Release()
             return [*frames, self._missing(number, fault)]
         captured, camera_time = time.monotonic_ns(), result.TimeStamp
-        return [*frames, Frame(number, captured, camera_time, self._picture(result), None, None, result.Release)]
+        return [*frames, Frame(number, captured, camera_time, self._picture(result), release=result.Release)]
 
     def _picture(self, result: Any) -> Pixels:
         height, width = result.Height, result.Width
@@ -185,8 +185,8 @@ class PylonCamera:
         return CameraLostError(f"camera {self._config.identity}: {how}; check its cable and power")
 
     @staticmethod
-    def _missing(number: int, fault: str) -> Frame:
-        return Frame(number, time.monotonic_ns(), 0, None, fault)
+    def _missing(number: int, fault: str, silent: bool = False) -> Frame:
+        return Frame(number, time.monotonic_ns(), 0, None, fault, silent=silent)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,8 @@
 """A camera in a process of its own, watched: lost, hung or silent, it is started anew until it is back.
 
-A stall is found by our own clock, not by the driver's word: no sign of life of the process, or no picture for longer than
-the line's file allows.  While the camera is gone, triggers that are counted here get their frame, without a picture.
+A stall is found by our own clock, not by the driver's word: no sign of life of the process, or nothing from the camera for
+longer than the line's file allows.  A broken picture is a sign of life: opening the camera anew would not mend it.  While the
+camera is gone, triggers that are counted here get their frame, without a picture.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class SupervisedCamera:
         self.frame_size = (0, 0)  # the recipe's (width, height); to be set before `open`
         self._number = self._offset = 0  # of the newest frame; of the process's first one
         self._next_try_s, self._pause_s = 0.0, RETRY_FIRST_S
-        self._picture_s = self._due_s = 0.0
+        self._heard_s = self._due_s = 0.0
         self.simulated = self._lost = False
 
     @property
@@ -89,19 +90,19 @@ class SupervisedCamera:
         for frame in frames:
             frame.number += self._offset
             self._number = frame.number
-            if frame.image is not None:
-                self._picture_s = now
+            if not frame.silent:
+                self._heard_s = now
         if frames:
             self._due_s = frames[-1].captured_ns / 1e9
-        elif now - self._picture_s > self._config.stall_s:
-            self._lose(f"camera {self._config.identity}: no picture for {self._config.stall_s:g} s", "stall")
+        if now - self._heard_s > self._config.stall_s:
+            self._lose(f"camera {self._config.identity}: no picture and no broken one for {self._config.stall_s:g} s", "stall")
         return frames
 
     def _is_open(self) -> None:
         assert self._process is not None, "just opened"
         self.simulated = self._process.simulated
         self._offset = self._number
-        self._picture_s = self._due_s = time.monotonic()
+        self._heard_s = self._due_s = time.monotonic()
         self._pause_s = RETRY_FIRST_S
 
     def _is_back(self) -> None:

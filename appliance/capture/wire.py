@@ -55,6 +55,7 @@ class Brought(msgspec.Struct, frozen=True, tag=True):
     captured_ns: int
     camera_time: int
     fault: str | None
+    silent: bool = False
     slot: int | None = None
     shape: tuple[int, ...] = ()
 

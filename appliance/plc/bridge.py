@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from appliance.messages import (
-    DEAD_AFTER_PERIODS,
-    HEARTBEAT_PERIOD_S,
+    SILENT_AFTER_S,
     AlarmKind,
     Heartbeat,
     ReasonCode,
@@ -60,7 +59,7 @@ class Bridge:
         self._subscriber, self._plc, self._silent_s = subscriber, plc, silent_s
         self._say, self._raise_alarm = say, raise_alarm
         self.handshake = Handshake()
-        self._liveness = Liveness(DEAD_AFTER_PERIODS * HEARTBEAT_PERIOD_S)
+        self._liveness = Liveness(SILENT_AFTER_S)
         self._last: Heartbeat | None = None
         self._was_alive = False
         self._connected = False

@@ -162,14 +162,21 @@ def test_a_driver_that_hangs_is_killed(make_line: MakeLine, pictures: Path, monk
 
 
 def test_a_camera_that_gives_no_pictures_is_a_stall(make_line: MakeLine, pictures: Path) -> None:
-    # The emulation answers every trigger, but each buffer is failed: no picture ever comes.
-    features = emulated(pictures, SIDE) | {"ForceFailedBufferCount": 1_000, "ForceFailedBuffer": True}
-    with watched(make_line, features=features, stall_ms=300) as one:
-        frames = one.grab(lambda _: one.camera.state == "gone")
-        assert all(frame.fault and frame.fault.startswith("failed buffer") for frame in frames)
-        one.grab(lambda _: one.camera.state == "here")
+    # Its hardware trigger never comes.
+    with watched(make_line, trigger="hardware", features=emulated(pictures, SIDE), stall_ms=300) as one:
+        assert one.grab(lambda _: one.camera.state == "gone") == []
+        assert one.grab(lambda _: one.camera.state == "here") == []
     assert one.notices[0].kind == "stall"
-    assert one.notices[0].text.startswith("camera serial 0815-0000: no picture for 0.3 s")
+    assert one.notices[0].text.startswith("camera serial 0815-0000: no picture and no broken one for 0.3 s")
+
+
+def test_broken_pictures_are_no_stall(make_line: MakeLine, pictures: Path) -> None:
+    """A bad cable is not mended by opening the camera anew, which would only lose more parts."""
+    features = emulated(pictures, SIDE) | {"ForceFailedBufferCount": 1_000, "ForceFailedBuffer": True}
+    with watched(make_line, features=features, stall_ms=200) as one:
+        frames = one.grab(lambda frames: len(frames) >= RATE)
+    assert all(frame.fault and frame.fault.startswith("failed buffer") for frame in frames)
+    assert one.notices == []
 
 
 def test_pauses_grow_while_the_camera_is_absent(make_line: MakeLine, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

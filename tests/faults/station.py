@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,15 @@ class Station:
 
     def __exit__(self, *_: object) -> None:
         for command in ("run", "plc", "watch", "plc-sim"):
+            self.stop(command)
+
+    @contextmanager
+    def only(self, command: str, *words: str) -> Iterator[None]:
+        """One of the processes by itself."""
+        self.start(command, *words)
+        try:
+            yield
+        finally:
             self.stop(command)
 
     def start(self, command: str, *words: str) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from appliance.messages import DEAD_AFTER_PERIODS, HEARTBEAT_PERIOD_S
+from appliance.messages import HEARTBEAT_PERIOD_S
 from tests.faults.station import Station, wait_for
 
-WITHIN_S = DEAD_AFTER_PERIODS * HEARTBEAT_PERIOD_S
-EXCHANGE_S = 0.1  # for the word to reach the PLC's program, on a busy machine
+WITHIN_S = 3 * HEARTBEAT_PERIOD_S
+BUSY_S = 0.1  # more on a machine that does something else as well
 
 
 @pytest.mark.parametrize("victim", ["run", "plc", "camera"])
@@ -52,5 +52,5 @@ def test_a_process_killed_or_suspended(
         if seen:
             median, longest = np.median(seen) * 1000, max(seen) * 1000
             print(f"{victim} {fault}: {len(seen)} times; the PLC saw it after {median:.0f} ms, at most {longest:.0f} ms")
-    assert max(delays["kill"] + delays["suspend"]) <= WITHIN_S + EXCHANGE_S
+    assert max(delays["kill"] + delays["suspend"]) <= WITHIN_S + BUSY_S
     print(f"{len(station.taken())} results taken by the PLC, {len(station.published())} published")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from appliance.plc.image import VERDICT_CODES, LineBlock, PlcBlock, Slot
 
-STALE_S = 0.3  # a line whose heartbeat stands still for longer is not valid
+STALE_S = 0.27  # a line whose heartbeat stands still for longer is not valid
 SETTLE_S = 0.1  # it must have been fresh for so long: writings from before an interruption may still come in first
 NUMBERS = 1 << 16  # of a heartbeat counter
 
