@@ -54,6 +54,15 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return {"software": 3 * self.timeout_ms / 1e3, "free": 2.0, "hardware": math.inf}[self.trigger]
 
     @property
+    def all_features(self) -> dict[str, FeatureValue]:
+        """The trigger's features, then the file's own; drivers change the trigger when they open a camera."""
+        trigger: dict[str, FeatureValue] = {"TriggerSelector": "FrameStart"}
+        if self.trigger == "free":
+            return trigger | {"TriggerMode": "Off"} | self.features
+        source = "Software" if self.trigger == "software" else self.trigger_source
+        return trigger | {"TriggerMode": "On", "TriggerSource": source} | self.features
+
+    @property
     def counted(self) -> bool:
         """Whether triggers are known here also while the camera is gone."""
         return self.trigger == "software"

@@ -130,13 +130,7 @@ class AravisCamera:
         return str(matching[0])
 
     def _apply_features(self, device: Any) -> None:
-        trigger: dict[str, FeatureValue] = {"TriggerSelector": "FrameStart"}
-        if self._config.trigger == "free":
-            trigger |= {"TriggerMode": "Off"}
-        else:
-            source = "Software" if self._config.trigger == "software" else self._config.trigger_source
-            trigger |= {"TriggerMode": "On", "TriggerSource": source}
-        for name, value in (trigger | self._config.features).items():
+        for name, value in self._config.all_features.items():
             self._set_feature(device, name, value)
         self._format = self._camera.get_pixel_format_as_string()
         if self._format not in CHANNELS:

@@ -111,14 +111,7 @@ class PylonCamera:
         raise CameraError(f"{self._line_file}: camera: more than one fits (cameras here: {there}); set camera.serial")
 
     def _apply_features(self) -> None:
-        # pylon's own default turns the trigger off at each open; ours comes after it, the user's features last.
-        trigger: dict[str, FeatureValue] = {"TriggerSelector": "FrameStart"}
-        if self._config.trigger == "free":
-            trigger |= {"TriggerMode": "Off"}
-        else:
-            source = "Software" if self._config.trigger == "software" else self._config.trigger_source
-            trigger |= {"TriggerMode": "On", "TriggerSource": source}
-        for name, value in (trigger | self._config.features).items():
+        for name, value in self._config.all_features.items():
             self._set_feature(name, value)
         mono = str(self._camera.PixelFormat.Value).startswith("Mono")
         self._converter.OutputPixelFormat = pylon.PixelType_Mono8 if mono else pylon.PixelType_RGB8packed
