@@ -39,7 +39,7 @@ def make_pipeline() -> Iterator[MakePipeline]:
 
 def frame(number: int, image: bool = True, release: Callable[[], None] = lambda: None) -> Frame:
     picture = np.full((64, 64, 3), number, np.uint8) if image else None
-    return Frame(number, time.monotonic_ns(), 0, picture, None if image else "no trigger signal", None, release)
+    return Frame(number, time.monotonic_ns(), 0, picture, None if image else "no trigger signal", release=release)
 
 
 def submit(pipeline: Pipeline[Station], one: Frame, within_ns: int = LONG_NS, patient: bool = False) -> None:
