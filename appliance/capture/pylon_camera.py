@@ -64,9 +64,7 @@ class PylonCamera:
                 raise self._gone("lost")
             return self._frames(result)
         except genicam.GenericException as error:
-            raise CameraLostError(
-                f"camera {self._config.identity}: lost ({_first_line(error)}); check its cable and power"
-            ) from error
+            raise self._gone(f"lost ({_first_line(error)})") from error
 
     def stop(self) -> list[Frame]:
         """See `Camera.stop`."""

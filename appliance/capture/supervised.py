@@ -32,7 +32,7 @@ class SupervisedCamera:
         self.frame_size = (0, 0)  # the recipe's (width, height); to be set before `open`
         self._number = self._offset = 0  # of the newest frame; of the process's first one
         self._next_try_s, self._pause_s = 0.0, RETRY_FIRST_S
-        self._heard_s = self._due_s = 0.0
+        self._heard_s = self._due_s = time.monotonic()  # triggers are counted from here on, with or without a camera
         self.simulated = self._lost = False
 
     @property
@@ -69,7 +69,11 @@ class SupervisedCamera:
                 if self._process.opened:
                     self._is_back()
                 return self._missed()
-            return self._numbered(frames)
+            frames = self._numbered(frames)
+            if time.monotonic() - self._heard_s > self._config.stall_s:
+                stalled = f"no picture and no broken one for {self._config.stall_s:g} s"
+                self._lose(f"camera {self._config.identity}: {stalled}", "stall")
+            return frames
         except CameraError as error:
             self._lose(str(error), "camera-lost")
             return []
@@ -94,8 +98,6 @@ class SupervisedCamera:
                 self._heard_s = now
         if frames:
             self._due_s = frames[-1].captured_ns / 1e9
-        if now - self._heard_s > self._config.stall_s:
-            self._lose(f"camera {self._config.identity}: no picture and no broken one for {self._config.stall_s:g} s", "stall")
         return frames
 
     def _is_open(self) -> None:

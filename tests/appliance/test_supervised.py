@@ -184,7 +184,11 @@ def test_pauses_grow_while_the_camera_is_absent(make_line: MakeLine, pictures: P
     monkeypatch.setattr("appliance.capture.supervised.RETRY_LONGEST_S", 0.1)
     with watched(make_line, wait_for_it=True, serial="4711", features={}) as one:
         assert one.camera.state == "gone"
-        one.grab(lambda _: len(one.notices) >= 3)
+        begun = time.monotonic()
+        frames = one.grab(lambda _: len(one.notices) >= 3)
+        assert len(frames) <= (time.monotonic() - begun + 5) * RATE, (
+            "triggers since the start, not since the box was switched on"
+        )
     assert [text.text.rsplit("(", 1)[1] for text in one.notices[:3]] == [
         "next try in 0.05 s)",
         "next try in 0.1 s)",
