@@ -1,0 +1,103 @@
+"""What a threshold taken from held-out good parts guarantees, whatever their distribution; and a fitted tail as an estimate.
+
+The share of good parts beyond the k-th smallest of n independent scores follows the law Beta(n - k + 1, k), exactly and for
+every continuous distribution (S. S. Wilks, "Determination of sample sizes for setting tolerance limits", Annals of
+Mathematical Statistics 12, 1941); ties only make it smaller.  So, with samples enough, a rank keeps the false-reject rate
+within a limit at a stated confidence.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Floats = npt.NDArray[np.float64]
+TAIL_SHARE, TAIL_FEWEST = 0.25, 15  # of the scores that a tail is fitted to, and how many at least
+RESAMPLES = 400
+INTERVAL = 0.9  # of a tail's estimate
+
+
+def rank_within(n: int, rate: float, confidence: float) -> int | None:
+    """The smallest rank (1 to n) beyond which at most ``rate`` of good parts lie, at this confidence; None: too few samples."""
+    ranks = np.arange(1, n + 1)
+    within = stats.beta.cdf(rate, n - ranks + 1, ranks) >= confidence
+    return int(ranks[np.argmax(within)]) if within.any() else None
+
+
+def samples_needed(rate: float, confidence: float) -> int:
+    """The fewest samples whose largest keeps ``rate`` at this confidence: (1 - rate)^n <= 1 - confidence."""
+    return math.ceil(math.log1p(-confidence) / math.log1p(-rate))
+
+
+def rate_beyond(n: int, rank: int, confidence: float) -> float:
+    """The rate that the value at this rank of n keeps, at this confidence."""
+    return float(stats.beta.ppf(confidence, n - rank + 1, rank))
+
+
+@dataclass(frozen=True)
+class Tail:
+    """A generalised Pareto tail over the largest scores: an estimate beyond what was seen, never a guarantee."""
+
+    value: float  # that the rate asked for is estimated to exceed
+    low: float  # of the interval `INTERVAL`
+    high: float
+    goodness: float  # p-value of the fit; small when the scores do not have such a tail
+    fitted: int  # scores that it was fitted to
+
+
+def estimate_tail(scores: Floats, rate: float, seed: int) -> Tail | None:
+    """Where a share ``rate`` of good parts is estimated to lie beyond, from scores (n,); None for fewer than `TAIL_FEWEST`.
+
+    Probability-weighted moments (J. R. M. Hosking, J. R. Wallis, "Parameter and quantile estimation for the generalized
+    Pareto distribution", Technometrics 29, 1987), which fit small samples better than maximum likelihood; interval and
+    goodness of fit (Cramér-von Mises) by parametric resampling.
+    """
+    n = len(scores)
+    fitted = max(TAIL_FEWEST, round(TAIL_SHARE * n))
+    if n < fitted:
+        return None
+    ordered = np.sort(scores)
+    start = ordered[-fitted - 1] if fitted < n else ordered[0]
+    excess = ordered[-fitted:] - start
+    if not excess[-1] > 0:
+        return Tail(float(start), float(start), float(start), 1.0, fitted)
+    share = rate * n / fitted  # of the tail
+    shape, scale = _moments(excess)
+    misfit = _misfit(excess, shape, scale)
+    draws = np.random.default_rng(seed).random((RESAMPLES, fitted))
+    values, worse = np.empty(RESAMPLES), 0
+    for i, draw in enumerate(draws):
+        again = np.sort(_quantile(draw, shape, scale))
+        other = _moments(again)
+        values[i] = start + _quantile(np.array(share), *other)
+        worse += _misfit(again, *other) >= misfit
+    low, high = np.quantile(values, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
+    value = float(start + _quantile(np.array(share), shape, scale))
+    return Tail(value, float(low), float(high), worse / RESAMPLES, fitted)
+
+
+def _moments(excess: Floats) -> tuple[float, float]:
+    """Shape and scale of a generalised Pareto distribution from ordered excesses (m,) >= 0."""
+    m = len(excess)
+    first = float(excess.mean())
+    second = float(((m - np.arange(1, m + 1)) / (m - 1) * excess).mean())
+    ratio = max(first - 2 * second, 1e-9 * first)
+    return 2 - first / ratio, 2 * first * second / ratio
+
+
+def _quantile(beyond: Floats, shape: float, scale: float) -> Floats:
+    """Where a share ``beyond`` of the distribution lies beyond."""
+    if abs(shape) < 1e-9:
+        return -scale * np.log(beyond)
+    return scale / shape * np.expm1(-shape * np.log(beyond))
+
+
+def _misfit(excess: Floats, shape: float, scale: float) -> float:
+    """Cramér-von Mises distance of ordered excesses from the distribution."""
+    m = len(excess)
+    probability = stats.genpareto.cdf(excess, shape, scale=scale)
+    return float(1 / (12 * m) + ((probability - (np.arange(1, m + 1) - 0.5) / m) ** 2).sum())
