@@ -79,7 +79,8 @@ def look_at(image: Pixels) -> Looks:
     """
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     mean, contrast = (float(value[0, 0]) for value in cv2.meanStdDev(grey))
-    edges = cv2.Laplacian(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0), cv2.CV_32F)
+    levels = grey.astype(np.float32)
+    edges = cv2.Laplacian(cv2.GaussianBlur(levels, (0, 0), 1.0), cv2.CV_32F)
     return Looks(
         size=(image.shape[1], image.shape[0]),
         digest=hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).data).digest(),
@@ -88,9 +89,7 @@ def look_at(image: Pixels) -> Looks:
         contrast=contrast,
         dark=float(np.count_nonzero(image <= DARK_END)) / image.size,
         bright=float(np.count_nonzero(image >= BRIGHT_END)) / image.size,
-        thumbnail=np.asarray(cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA), np.float32)
-        if min(grey.shape) >= THUMBNAIL
-        else np.asarray(cv2.resize(grey.astype(np.float32), (THUMBNAIL, THUMBNAIL)), np.float32),
+        thumbnail=np.asarray(cv2.resize(levels, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA), np.float32),
     )
 
 
