@@ -43,7 +43,10 @@ class ChangeOver:
             self.socket.bind(control_address(line))
         except zmq.ZMQError as error:
             self.socket.close()
-            raise ConfigError(f"{line.file}: line {line.name} is running already ({error.strerror}); stop it first") from error
+            raise ConfigError(
+                f"{line.file}: line {line.name} is running already, or calibrate has its camera ({error.strerror}); "
+                "stop that first"
+            ) from error
 
     def serve(self) -> None:
         """Take orders, and tell the outcome of the one that was worked on."""

@@ -106,7 +106,8 @@ class CollectView:
             f"{time.monotonic() - self._heard_s:.1f} s ago" if self._frames else f"none yet ({self._trigger} trigger)",
         )
         told = [Text(line, style="yellow", overflow="ellipsis", no_wrap=True) for line in self._told]
-        bar = ProgressBar(total=collection.wanted, completed=taken, width=60)
+        bar = Table.grid()  # a bar by itself does not end its line
+        bar.add_row(ProgressBar(total=collection.wanted, completed=taken, width=60))
         return Group(table, bar, *told, Text("Ctrl-C stops, and keeps what was taken", style="dim"))
 
 

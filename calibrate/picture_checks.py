@@ -33,9 +33,9 @@ DARK_END, BRIGHT_END = 2, 253
 BLANK = 1.0  # grey levels of standard deviation: less is a capped lens, or light enough to drown everything
 THUMBNAIL = 32
 # Two pictures of one part at rest differ by noise (4 grey levels is much for an 8-bit camera), which a cell of a thumbnail
-# averages out, and by what a little vibration does to edges: a tenth of a pixel at 512 is some 0.008 of the contrast.  The most
-# similar pictures of different parts differ at least 1.7 times as much in all of the sets above, of which one has pairs of the
-# same tile under two exposures, and one has identical files: those are found.
+# averages out, and by what a little vibration does to edges: a tenth of a pixel at 512 is some 0.008 of the contrast.  In the
+# sets above the most similar pictures of different parts are 1.75 times this limit apart; 1.2 times, of one tile under two
+# exposures; and pictures that are in a set twice are found.
 NOISE, VIBRATION = 4.0, 0.008
 
 

@@ -18,6 +18,7 @@ from engines.recipe import write_file
 SIDE = 222  # longest side of a thumbnail, in pixels
 PAGE = (2000, 1414)  # width, and about the height, of a page: A4 across
 MARGIN, GAP, HEADER = 40, 20, 84
+NARROWEST = 200  # pixels of a cell: a file's name fits
 LONGEST = 160  # characters of a line
 LINE, LINES = 21, 3  # of text below a thumbnail: its name, and two lines of its note
 PAPER, INK, FAINT, MARK = (255, 255, 255), (24, 28, 34), (112, 118, 128), (196, 48, 20)
@@ -67,7 +68,7 @@ def draw_pages(title: str, thumbnails: Sequence[Thumbnail]) -> list[Pixels]:
     """Pages of thumbnails in rows; all cells are as large as the largest picture needs."""
     if not thumbnails:
         return []
-    width = max(one.picture.shape[1] for one in thumbnails)
+    width = max(NARROWEST, *(one.picture.shape[1] for one in thumbnails))
     height = max(one.picture.shape[0] for one in thumbnails)
     cell = (width + GAP, height + LINES * LINE + GAP + 8)
     columns = max(1, (PAGE[0] - 2 * MARGIN + GAP) // cell[0])

@@ -35,7 +35,7 @@ def test_a_mark_stands_out_and_long_words_stay_in_their_cell() -> None:
     assert not (plain == MARK).all(axis=2).any()
     assert (marked == MARK).all(axis=2).any()
     below = marked[130:]
-    assert (below[:, 110:] == 255).all(), "nothing to the right of the cell"
+    assert (below[:, 240:] == 255).all(), "nothing to the right of the cell"
 
 
 def test_a_shorter_sheet_leaves_no_page_of_the_longer_one(tmp_path: Path) -> None:
