@@ -25,8 +25,8 @@ from engines.images import list_images, read_image
 from engines.recipe import MANIFEST, load_recipe, write_file
 
 GRAB_TIMEOUT_S = 0.1  # how often a quiet camera lets us look whether to stop
-# (width, height) that a camera's process reserves a picture's place for, while no recipe says the size: more than the largest
-# sensors have.  Memory is taken only where a picture is written.
+# (width, height) that a picture's place in the memory shared with the camera's process has room for: more than the largest
+# sensors have, whatever a recipe says, so that a wrong size is seen as that.  Memory is taken only where a picture is written.
 LARGEST_FRAME = (16_384, 16_384)
 FASTEST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)  # lossless at any level; parts do not wait
 
@@ -72,7 +72,7 @@ def recipe_size(line: Line) -> tuple[int, int] | None:
 
 @contextmanager
 def opened_camera(line: Line, size: tuple[int, int] | None, notify: Notify) -> Iterator[Camera]:
-    """The line's camera as the line itself uses it, grabbing until the block is left.
+    """The line's camera as the line itself uses it, grabbing until the block is left; ``size``: of the recipe, if there is one.
 
     One that is lost meanwhile is opened anew, which ``notify`` tells. Raises CameraError when it cannot be opened.
     """
@@ -80,7 +80,7 @@ def opened_camera(line: Line, size: tuple[int, int] | None, notify: Notify) -> I
     camera: Camera
     if isinstance(config, CameraConfig):
         supervised = camera = SupervisedCamera(line, config, notify, wait_for_it=False)
-        supervised.frame_size = size or LARGEST_FRAME
+        supervised.frame_size = LARGEST_FRAME
     else:
         if size is None and isinstance(config, ReplayConfig):  # there is no size yet to resize to
             line = replace(line, config=replace(line.config, camera=replace(config, resize=False)))

@@ -80,7 +80,7 @@ def review_folder(folder: Path, geometry: Geometry | None, tell: Tell) -> Review
     tiles: list[Pixels] = []
     damaged: list[Reviewed] = []
     files = list_images(folder)
-    steps = len(files) * (1 + (geometry.tiles if geometry else 1))
+    steps = len(files) * (1 + 2 * (geometry.tiles if geometry else 1))
     for done, file in enumerate(files, start=1):
         try:
             image = read_image(file)
@@ -98,8 +98,8 @@ def review_folder(folder: Path, geometry: Geometry | None, tell: Tell) -> Review
     pictures = torch.from_numpy(np.stack(tiles))  # (N, tiles, side, side, 3)
     maps = []
     for tile in range(pictures.shape[1]):
-        maps.append(deviations(_features(backbone, pictures[:, tile])))
-        tell(len(files) * (2 + tile), steps)
+        features = _features(backbone, pictures[:, tile], _share_of(tell, len(files), 1 + 2 * tile, steps))
+        maps.append(deviations(features, _share_of(tell, len(files), 2 + 2 * tile, steps)))
     stacked = torch.stack(maps, dim=1).numpy()  # (N, tiles, h, w)
     scores = _scores(stacked)
     notes = _notes(names, looks)
@@ -111,11 +111,11 @@ def review_folder(folder: Path, geometry: Geometry | None, tell: Tell) -> Review
     return Review((*damaged, *measured), dict(zip(names, stacked, strict=True)), geometry)
 
 
-def deviations(features: Tensor) -> Tensor:
+def deviations(features: Tensor, tell: Callable[[float], None] = lambda _: None) -> Tensor:
     """How far each place of each picture is from that place and its 8 neighbours in the other pictures, 1 being usual there.
 
-    (N, C, h, w) -> (N, h, w) float32.  As a nearest-neighbour search over patches (PatchCore, Roth et al. 2022, section 3.3),
-    but only among places of the same position, and leaving the picture itself out.
+    (N, C, h, w) -> (N, h, w) float32; ``tell`` hears which share is done.  As the nearest-neighbour search over patches of
+    PatchCore (Roth et al., CVPR 2022, section 3.3), but only among places of the same position, and without the picture itself.
     """
     count, _, height, width = features.shape
     nearest = max(1, round((count - 1) * NEAREST_SHARE))
@@ -132,6 +132,7 @@ def deviations(features: Tensor) -> Tensor:
                     torch.minimum(least, _squared_distances(here, there), out=least)
             least.diagonal(dim1=1, dim2=2).fill_(torch.inf)
             found[:, row, left : left + columns] = least.kthvalue(nearest, dim=2).values.sqrt().T
+        tell((row + 1) / height)
     usual = found.median(dim=0).values  # (h, w)
     unit = usual.clamp_min(max(LEAST_UNIT * float(usual.median()), 1e-6))
     return found / unit
@@ -153,7 +154,12 @@ def _cut(image: Pixels, geometry: Geometry | None) -> Pixels:
     return geometry.cut_new(resize(image, *geometry.frame))
 
 
-def _features(backbone: Backbone, pictures: Tensor) -> Tensor:
+def _share_of(tell: Tell, count: int, begun: int, steps: int) -> Callable[[float], None]:
+    """Tells the progress of one step, which counts as much as reading all ``count`` pictures, after ``begun`` such steps."""
+    return lambda share: tell(round(count * (begun + share)), steps)
+
+
+def _features(backbone: Backbone, pictures: Tensor, tell: Callable[[float], None]) -> Tensor:
     """(N, side, side, 3) uint8 -> (N, C, side / 8, side / 8) float32: both levels, each of as much weight as the other."""
     fine, coarse = [], []
     with torch.no_grad():
@@ -161,6 +167,7 @@ def _features(backbone: Backbone, pictures: Tensor) -> Tensor:
             levels = backbone(part)
             fine.append(_pooled(levels[LEVELS[0]]))
             coarse.append(_pooled(levels[LEVELS[1]]))
+            tell(min(1.0, len(fine) * BATCH / len(pictures)))
         first, second = _weighted(torch.cat(fine)), _weighted(torch.cat(coarse))
         second = F.interpolate(second, size=first.shape[-2:], mode="bilinear", align_corners=False)
         return torch.cat([first, second], dim=1)

@@ -165,11 +165,13 @@ def test_a_line_and_a_collection_exclude_each_other(tmp_path: Path) -> None:
                 pass
 
 
-def test_pictures_of_another_size_than_the_recipes_are_refused_at_once(tmp_path: Path, recipe: Recipe) -> None:
-    save_noise(tmp_path / "parts", 2, SIDE)
-    line = write_line(tmp_path, recipe=str(recipe.folder), kind="replay", source=str(tmp_path / "parts"))
+@pytest.mark.parametrize("side", [SIDE, 600])
+def test_pictures_of_another_size_than_the_recipes_are_refused_at_once(tmp_path: Path, recipe: Recipe, side: int) -> None:
+    save_noise(tmp_path / "parts", 1, side)
+    camera = {"kind": "pylon", "serial": "0815-0000", "trigger": "free", "features": emulated(tmp_path / "parts", side)}
+    line = write_line(tmp_path, recipe=str(recipe.folder), **camera)
     assert recipe_size(line) == (512, 512)
-    with pytest.raises(ImageError, match=r"gives 64 x 64 pixels, the line's recipe was made for 512 x 512: set Width"):
+    with pytest.raises(ImageError, match=f"gives {side} x {side} pixels, the line's recipe was made for 512 x 512: set Width"):
         run(tmp_path, 2)
     assert not (tmp_path / "golden").exists()
 

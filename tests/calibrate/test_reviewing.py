@@ -80,7 +80,7 @@ def test_a_recipes_region_is_all_that_counts(tmp_path: Path) -> None:
     part = review_folder(tmp_path, inside, lambda done, total: steps.append((done, total)))
     assert part.maps["005.png"].shape == (2, 16, 16)
     assert next(one for one in part.pictures if one.name == "005.png").z < LIMIT
-    assert steps[-1] == (24, 24)
+    assert steps[-1] == (40, 40)
 
 
 def test_each_is_measured_against_all_but_itself() -> None:
