@@ -51,12 +51,13 @@ def collect(
     loaded = load_line(line, config_dir)
     folder, size = golden_folder(loaded, golden), recipe_size(loaded)
     camera_config = loaded.config.camera
-    trigger = camera_config.trigger if isinstance(camera_config, CameraConfig) else "its rate"
+    trigger = camera_config.trigger if isinstance(camera_config, CameraConfig) else "replay"
     collection = Collection(folder, line, count, keep_all, size)
     view = CollectView(console, line, trigger, collection)
     with StopSignal() as stop, owned(loaded):
-        with Steps(console, "looking at the pictures there").shown() as steps:
-            collection.read_present(steps.tell, steps.say)
+        if folder.exists():
+            with Steps(console, "looking at the pictures there").shown() as steps:
+                collection.read_present(steps.tell, steps.say)
         try:
             with opened_camera(loaded, size, view.notice) as camera, view.shown():
                 ended = take_all(camera, collection, stop, view.take)

@@ -105,7 +105,6 @@ class Collection:
         self.taken: list[Sample] = []
         self.refused: Counter[Reason] = Counter()
         self.last: Looks | None = None  # of the newest picture, taken or not
-        self.last_s = time.monotonic()  # when it came
 
     @property
     def complete(self) -> bool:
@@ -113,8 +112,11 @@ class Collection:
         return len(self.taken) >= self.wanted
 
     def read_present(self, tell: Callable[[int, int], None], say: Callable[[str], None]) -> None:
-        """Look at the pictures that the folder holds already: what is taken now is compared with them, too."""
-        files = list_images(self.folder) if self.folder.exists() else []
+        """Look at the pictures that the folder holds already: what is taken now is compared with them, too.
+
+        Raises ImageError when there is no such folder.
+        """
+        files = list_images(self.folder)
         for done, file in enumerate(files, start=1):
             try:
                 self.checks.keep(file.name, look_at(read_image(file)))
@@ -131,7 +133,7 @@ class Collection:
         if frame.image is None:
             return self._refuse(Refusal("no-picture", frame.fault or "the camera gave none"))
         looks = look_at(frame.image)
-        self.last, self.last_s = looks, time.monotonic()
+        self.last = looks
         if not self._seen and self.checks.size not in (None, looks.size):
             raise self._wrong_size(looks.size)
         self._seen = True
@@ -165,9 +167,11 @@ class Collection:
                 break
             wall_ms += 1
         done, png = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR), FASTEST_PNG)
+        if not done:
+            raise ImageError(f"{file}: a picture of {image.shape[1]} x {image.shape[0]} pixels cannot be written as PNG")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_file(file, png.tobytes() if done else b"")
+            write_file(file, png.tobytes())
         except OSError as error:
             raise ImageError(
                 f"{file}: cannot be written ({error.strerror or error}); make room or name another folder with --golden, "

@@ -37,12 +37,11 @@ class Thumbnail:
 
 
 def shrink(image: Pixels, side: int = SIDE) -> Pixels:
-    """A picture (H, W) or (H, W, 3) in colour, its longer side of at most ``side`` pixels."""
+    """A copy of a picture (H, W) or (H, W, 3), in colour and with a longer side of at most ``side`` pixels."""
     scale = min(1.0, side / max(image.shape[:2]))
-    if scale < 1:
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), np.uint8) if image.ndim == 2 else image
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image.copy()
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_GRAY2RGB) if small.ndim == 2 else small, np.uint8)
 
 
 def write_pages(stem: Path, title: str, thumbnails: Sequence[Thumbnail]) -> list[Path]:

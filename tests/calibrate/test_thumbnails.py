@@ -19,7 +19,10 @@ def grey(height: int, width: int) -> Thumbnail:
     ("shape", "expected"), [((100, 400, 3), (56, 222, 3)), ((888, 444), (222, 111, 3)), ((9, 8), (9, 8, 3))]
 )
 def test_pictures_are_reduced_to_fit_and_never_enlarged(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    assert shrink(np.zeros(shape, np.uint8)).shape == expected
+    image = np.zeros(shape, np.uint8)
+    small = shrink(image)
+    assert small.shape == expected
+    assert not np.shares_memory(image, small), "a camera's buffer is used again"
 
 
 def test_pages_hold_all_and_have_a_pages_size() -> None:
