@@ -1,7 +1,7 @@
 """Golden samples that deviate most from the others, by what a frozen backbone sees: before any fit, and without a recipe.
 
 Leave-one-out: each picture's features are compared, place by place, with those of the other pictures at that place and its
-neighbours.  A place's distance is that to the k-th nearest of the others, k being a twentieth of them, so that a few pictures
+neighbours.  A place's distance is that to the k-th nearest of the others, k being a fiftieth of them, so that a few pictures
 with the same fault do not vouch for each other; in units of what is usual at that place, so that a screw head that turns from
 part to part stands out less than a stain where all parts are alike.
 """
@@ -28,8 +28,8 @@ from engines.images import list_images, read_image
 BACKBONE, LEVELS = "efficientnet-lite0", (1, 2)  # strides 8 and 16
 SIDE = 320  # of the network's input, where no recipe says how to cut the frame
 FEWEST = 5  # pictures: among fewer nothing is usual
-NEAREST_SHARE = 0.05
-TOP_SHARE = 0.01  # of one tile's places: a picture's score is the mean of so many of its largest
+NEAREST_SHARE = 0.02
+TOP_SHARE = 0.003  # of one tile's places: a picture's score is the mean of so many of its largest
 LEAST_UNIT = 0.5  # of the median over all places: where all parts are the same to the last bit, noise is no deviation
 BATCH, DISTANCES_AT_ONCE = 16, 1 << 25
 # Iglewicz and Hoaglin, "How to Detect and Handle Outliers", 1993: modified z-scores beyond 3.5 are to be looked at.

@@ -19,7 +19,7 @@ from engines.errors import ConfigError, ImageError
 from engines.geometry import Geometry
 from engines.images import list_images, png_bytes, read_image
 from tests.appliance.conftest import save_noise
-from tests.virtual_line.product import render, save_parts
+from tests.virtual_line.product import render
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,9 @@ def test_the_map_shows_where(reviewed: Review) -> None:
     assert near[int((row + 0.5) * cell), int((column + 0.5) * cell)]
 
 
-def test_a_recipes_region_is_all_that_counts(tmp_path: Path) -> None:
-    save_parts(tmp_path, range(1, 9), [None])
+def test_a_recipes_region_is_all_that_counts(tmp_path: Path, golden_folder: Path) -> None:
+    for file in list_images(golden_folder)[:6]:
+        shutil.copy(file, tmp_path)
     odd = read_image(tmp_path / "005.png")
     odd[:60, :60] = (255, 0, 0)
     (tmp_path / "005.png").write_bytes(png_bytes(odd))
@@ -80,7 +81,7 @@ def test_a_recipes_region_is_all_that_counts(tmp_path: Path) -> None:
     part = review_folder(tmp_path, inside, lambda done, total: steps.append((done, total)))
     assert part.maps["005.png"].shape == (2, 16, 16)
     assert next(one for one in part.pictures if one.name == "005.png").z < LIMIT
-    assert steps[-1] == (40, 40)
+    assert steps[-1] == (30, 30)
 
 
 def test_each_is_measured_against_all_but_itself() -> None:
@@ -90,9 +91,9 @@ def test_each_is_measured_against_all_but_itself() -> None:
     found = deviations(features)
     assert found.shape == (25, 6, 6)
     assert int(found.argmax()) == (3 * 6 + 2) * 6 + 4
-    two = torch.zeros(42, 4, 6, 6)
-    two[:, 0] = torch.linspace(0, 0.1, 42)[:, None, None]
-    two[[3, 30], 1, 2, 4] = 5.0  # of 41 others, one with the same fault does not vouch for it
+    two = torch.zeros(80, 4, 6, 6)
+    two[:, 0] = torch.linspace(0, 0.1, 80)[:, None, None]
+    two[[3, 30], 1, 2, 4] = 5.0  # of 79 others, one with the same fault does not vouch for it
     assert set(deviations(two)[:, 2, 4].topk(2).indices.tolist()) == {3, 30}
     assert float(deviations(two)[3, 2, 4]) > 100
     shifted = torch.zeros(25, 1, 6, 6)
