@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from calibrate.reviewing import Review, Reviewed
 from calibrate.thumbnails import Thumbnail, shrink
+from engines.drawing import overlay
 from engines.errors import ImageError
 from engines.geometry import Box, Pixels
 from engines.images import read_image
 
 SIDE, BETWEEN = 300, 4
 FROM, TO = 1.5, 4.0  # times the usual: where colour begins, and where it is at its strongest; the same for all pictures
-STRONGEST = 0.7
 Floats = npt.NDArray[np.float32]
 
 
@@ -43,8 +43,8 @@ def heat(small: Pixels, maps: Floats, boxes: tuple[Box, ...], frame: tuple[int, 
         left, right = round(x * scale[0]), round((x + box_width) * scale[0])
         top, bottom = round(y * scale[1]), round((y + box_height) * scale[1])
         inside = level[top:bottom, left:right]
+        if inside.size == 0:  # too small to be seen here
+            continue
         sized = cv2.resize(tile, (inside.shape[1], inside.shape[0]), interpolation=cv2.INTER_LINEAR)
         np.maximum(inside, np.clip((sized - FROM) / (TO - FROM), 0, 1), out=inside)
-    colours = cv2.cvtColor(cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    alpha = (np.minimum(2 * level, 1) * STRONGEST)[..., None]
-    return np.asarray(small * (1 - alpha) + colours * alpha, np.uint8)
+    return overlay(small, level, (0, 0, width, height), 1.0)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from engines.drawing import rgb
 from engines.errors import ImageError
 from engines.geometry import Pixels
 from engines.images import png_bytes
@@ -40,8 +41,7 @@ def shrink(image: Pixels, side: int = SIDE) -> Pixels:
     """A copy of a picture (H, W) or (H, W, 3), in colour and with a longer side of at most ``side`` pixels."""
     scale = min(1.0, side / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image.copy()
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_GRAY2RGB) if small.ndim == 2 else small, np.uint8)
+    return rgb(image if scale == 1 else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8))
 
 
 def write_pages(stem: Path, title: str, thumbnails: Sequence[Thumbnail]) -> list[Path]:
