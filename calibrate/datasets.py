@@ -118,7 +118,8 @@ def _mvtec(folder: Path) -> Category:
     if not pictures:
         raise ImageError(f"{test}: no labelled picture in its folders; they are {GOOD} and one for each kind of defect")
     fitted = [*list_images(train), *(list_images(more) if more.is_dir() else [])]
-    return Category(folder.name, folder, tuple(fitted), tuple(pictures), {one.pixel_value: one for one in saturations})
+    by_value = {one.pixel_value: one for one in saturations}
+    return Category(folder.absolute().name, folder, tuple(fitted), tuple(pictures), by_value)
 
 
 def _masks(truth: Path, picture: Path) -> tuple[Path, ...]:
@@ -137,7 +138,7 @@ def _visa(data: Path) -> list[Category]:
     by_name: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         by_name.setdefault(row["object"], []).append(row)
-    return [
+    categories = [
         Category(
             name,
             data / name,
@@ -154,3 +155,6 @@ def _visa(data: Path) -> list[Category]:
         )
         for name, own in sorted(by_name.items())
     ]
+    if incomplete := [category.name for category in categories if not (category.train and category.test)]:
+        raise ImageError(f"{file}: no pictures to fit on, or none to test, of {', '.join(incomplete)}; restore it from the set")
+    return categories

@@ -106,6 +106,7 @@ def test_visa_goes_by_its_list(tmp_path: Path) -> None:
     split.write_text(
         "\ufeffobject,split,label,image,mask\n"
         "pcb1,train,normal,pcb1/Data/Images/Normal/0001.JPG,\n"
+        "pcb1,test,normal,pcb1/Data/Images/Normal/0002.JPG,\n"
         "candle,test,anomaly,candle/Data/Images/Anomaly/000.JPG,candle/Data/Masks/Anomaly/000.png\n"
         "candle,test,normal,candle/Data/Images/Normal/0007.JPG,\n"
         "candle,train,normal,candle/Data/Images/Normal/0001.JPG,\n"
@@ -116,10 +117,13 @@ def test_visa_goes_by_its_list(tmp_path: Path) -> None:
     assert (candle.name, pcb1.name) == ("candle", "pcb1")
     assert candle.train == tuple(tmp_path / f"candle/Data/Images/Normal/000{i}.JPG" for i in (1, 0))
     assert _short(candle) == [("000.JPG", "anomaly", 1), ("0007.JPG", GOOD, 0)]
-    assert (len(pcb1.train), pcb1.test) == (1, ())
+    assert (len(pcb1.train), _short(pcb1)) == (1, [("0002.JPG", GOOD, 0)])
     _picture(candle.test[0].masks[0], _mask(3, value=2))
     ((mask, _),) = read_masks(candle, candle.test[0], 8, 12)
     assert mask.sum() == 36
+    split.write_text("object,split,label,image,mask\na,train,normal,a/0.JPG,\n")
+    with pytest.raises(ImageError, match=r"1cls\.csv: no pictures to fit on, or none to test, of a;"):
+        find_categories(tmp_path)
     split.write_text("object,split\ncandle,train\n")
     with pytest.raises(ImageError, match=r"1cls\.csv: needs rows with the columns image, label, mask, object, split"):
         find_categories(tmp_path)

@@ -1,0 +1,61 @@
+"""The sheet of an evaluation's worst mistakes: each picture beside its map, with the truth's outline on both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from calibrate.contact_sheet import SIDE, Section, Thumbnail, contact_sheet, reduced
+from calibrate.datasets import Category, TestPicture, read_masks
+from calibrate.evaluated import Judged
+from calibrate.scoring import Scorer
+from engines.geometry import Pixels
+from engines.images import read_image
+
+WORST = 12  # of misses and of false rejects, at most
+TRUTH = (255, 0, 200)  # RGB of outlines: no colour of the map's scale
+EXPLAINED = "number: nearest limit's share, over 1 is a reject; map: blue 0, green the pixel threshold; outline: truth"
+
+
+def worst_sheet(category: Category, judged: Sequence[Judged], scorer: Scorer, pixel_threshold: float) -> Pixels:
+    """The misses that looked best and the false rejects that looked worst; they are measured again for their maps."""
+    pairs = list(zip(category.test, judged, strict=True))
+    misses = sorted((pair for pair in pairs if not pair[0].good and pair[1].passed), key=lambda pair: pair[1].margin)
+    rejects = sorted((pair for pair in pairs if pair[0].good and not pair[1].passed), key=lambda pair: -pair[1].margin)
+    defects = sum(not picture.good for picture in category.test)
+    sections = [Section(f"{category.name}    ({EXPLAINED})")]
+    for what, wrong, of in (
+        ("defects missed", misses, defects),
+        ("good parts rejected", rejects, len(pairs) - defects),
+    ):
+        shown = [_thumbnail(category, *pair, scorer, pixel_threshold) for pair in wrong[:WORST]]
+        sections.append(Section(f"{len(wrong)} of {of} {what}{', the worst first' if len(wrong) > 1 else ''}", shown))
+    return contact_sheet(sections)
+
+
+def _thumbnail(category: Category, picture: TestPicture, judged: Judged, scorer: Scorer, pixel_threshold: float) -> Thumbnail:
+    image = read_image(picture.file)
+    scorer.measure(image)
+    masks = read_masks(category, picture, *image.shape[:2])
+    truth = np.any([mask for mask, _ in masks], axis=0) if masks else np.zeros(image.shape[:2], bool)
+    return Thumbnail(beside(image, scorer.frame_map, truth, pixel_threshold), f"{judged.margin:.2f}  {judged.file}")
+
+
+def beside(image: Pixels, frame_map: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_], pixel_threshold: float) -> Pixels:
+    """A picture (H, W) or (H, W, 3) and its map, of the whole picture, in a thumbnail's size; (h, 2w, 3) RGB."""
+    small = reduced(image, int(SIDE / 2**0.5))
+    size = small.shape[1::-1]
+    level = np.clip(cv2.resize(frame_map, size, interpolation=cv2.INTER_AREA) / (2 * pixel_threshold), 0, 1)
+    colours = cv2.cvtColor(cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    shown = cv2.cvtColor(small, cv2.COLOR_GRAY2RGB) if small.ndim == 2 else small.copy()
+    outlines, _ = cv2.findContours(
+        np.asarray(cv2.resize(truth.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 0, np.uint8),
+        cv2.RETR_EXTERNAL,
+        cv2.CHAIN_APPROX_NONE,
+    )
+    for panel in (shown, colours):
+        cv2.drawContours(panel, outlines, -1, TRUTH, 1)
+    return np.concatenate([np.asarray(shown, np.uint8), np.asarray(colours, np.uint8)], axis=1)
