@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from calibrate.cli_options import console, share
+from calibrate.cli_options import Grid, console, grid_numbers, share
 from engines.errors import ConfigError
 from engines.progress import Steps
 
@@ -35,9 +35,7 @@ def run(
     network: Annotated[str, typer.Option(help="Kind of network: tfa-net or thfr.")] = "tfa-net",
     profile: Annotated[str, typer.Option(help="small or base.")] = "small",
     backbone_weights: Annotated[Path | None, typer.Option(help="As for `calibrate fit`.")] = None,
-    grid: Annotated[
-        str, typer.Option(help="Tiles, ROWSxCOLUMNS; auto: one, or more along a side at least twice as long as the other.")
-    ] = "auto",
+    grid: Grid = "auto",
     steps: Annotated[int | None, typer.Option(min=10, help="Fitting steps; default: the profile's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of fit and split.")] = 0,
     target: Annotated[str, typer.Option(help="Engine that is measured: torch, openvino or tensorrt.")] = "torch",
@@ -133,16 +131,6 @@ def _cells(values: list[float | None]) -> list[str]:
 
 def _share(count: int, of: int, interval: tuple[float, float]) -> str:
     return f"{count} of {of} ({interval[0]:.1%} to {interval[1]:.1%})" if of else "-"
-
-
-def grid_numbers(text: str) -> tuple[int | None, int | None]:
-    """Rows and columns; None for auto. Raises ConfigError for what is neither."""
-    if text == "auto":
-        return None, None
-    rows, _, columns = text.lower().partition("x")
-    if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
-        raise ConfigError(f"--grid {text}: give auto, or ROWSxCOLUMNS such as 2x3")
-    return int(rows), int(columns)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -14,7 +14,7 @@ from calibrate.measures import PixelMeasures, auroc, average_precision, f1, shar
 from engines.thresholds import Thresholds
 
 INTERVAL = 0.95  # of shares; two sides
-LIMITS = (0.30, 0.05)  # of false-positive rate, that areas under regions' overlap go up to
+LIMITS = (0.05, 0.30)  # of false-positive rate, that areas under regions' overlap go up to
 
 Measure = Annotated[float | None, Meta(description="0 to 1; null where there is nothing to measure it by")]
 Interval = tuple[float, float]
@@ -114,15 +114,17 @@ def _found(judged: Sequence[Judged], pixels: Sequence[PixelMeasures]) -> Found:
     scores = np.array([one.score for one in judged])
     defects, misses = int(defect.sum()), sum(one.passed for one in judged if one.kind != GOOD)
     joined = PixelMeasures.joined(pixels)
-    overlap, saturated = ([measure(limit) for limit in LIMITS] for measure in (joined.aupro, joined.auspro))
+    strict, generous = LIMITS
     return Found(
-        auroc(defect, scores),
-        average_precision(defect, scores),
-        joined.auroc(),
-        joined.average_precision(),
-        *overlap,
-        *saturated,
-        defects,
-        misses,
-        share_interval(misses, defects, INTERVAL),
+        image_auroc=auroc(defect, scores),
+        image_ap=average_precision(defect, scores),
+        pixel_auroc=joined.auroc(),
+        pixel_ap=joined.average_precision(),
+        aupro_30=joined.aupro(generous),
+        aupro_05=joined.aupro(strict),
+        auspro_30=joined.auspro(generous),
+        auspro_05=joined.auspro(strict),
+        defects=defects,
+        misses=misses,
+        miss_interval=share_interval(misses, defects, INTERVAL),
     )

@@ -174,10 +174,7 @@ def show(title: str, names: tuple[str, ...], rows: dict[str, Row], frame_ms: dic
         row = rows[name]
         measured = (row.image_auroc, row.logical, row.local, row.pixel_auroc, row.aupro)
         cells = " | ".join("-" if one is None else f"{one:.4f}" for one in measured)
-        print(
-            f"| {name} | {cells} "
-            f"| {frame_ms[name]:.1f} ms | {row.memory_mb:.0f} MB | {row.bank_mb:.1f} MB |"
-        )
+        print(f"| {name} | {cells} | {frame_ms[name]:.1f} ms | {row.memory_mb:.0f} MB | {row.bank_mb:.1f} MB |")
 
 
 def main() -> None:
