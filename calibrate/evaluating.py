@@ -66,29 +66,29 @@ def evaluate(request: EvaluateRequest, say: Say, tell: Tell) -> dict[str, Result
         if finished is not None and finished.identity == tested_as:
             say(f"{category.name}: finished before, and neither data nor settings have changed since")
         else:
-
-            def tell_part(part: str, done: float, note: str = "", *, i: int = i, name: str = category.name) -> None:
-                begin, end = SHARES[part]
-                tell((i + begin + (end - begin) * done) / len(categories), f"{name}: {part}  {note}".rstrip())
-
-            finished = _Evaluation(category, request, folder, say, tell_part).run(fitted_as, tested_as)
+            finished = _Evaluation(category, request, folder, say, _part(tell, i, len(categories))).run(fitted_as, tested_as)
         results[category.name] = finished.result
         tell((i + 1) / len(categories), category.name)
     return results
 
 
+def _part(tell: Tell, i: int, parts: int) -> Tell:
+    """What tells the share of the whole that the i-th of so many equal parts has reached."""
+    return lambda done, what: tell((i + done) / parts, what)
+
+
 class _Evaluation:
     """Of one category."""
 
-    def __init__(self, category: Category, request: EvaluateRequest, folder: Path, say: Say, tell: Callable[..., None]) -> None:
-        self._category, self._request, self._folder = category, request, folder
+    def __init__(self, category: Category, request: EvaluateRequest, folder: Path, say: Say, tell: Tell) -> None:
+        self._category, self._request, self._folder, self._told = category, request, folder, tell
         self._golden = folder / GOLDEN
         self._say: Say = lambda text: say(f"{category.name}: {text}")
-        self._tell = tell
 
     def run(self, fitted_as: str, tested_as: str) -> Finished:
         """From pictures to the result, which is kept."""
         request = self._request
+        self._link_golden()
         recipe, seconds = self._fit(fitted_as)
         if TARGETS[request.target].reference != request.precision:
             self._need_engine(recipe)
@@ -123,7 +123,6 @@ class _Evaluation:
         if folder.exists() and spent:
             return load_recipe(folder), spent
         shutil.rmtree(folder, ignore_errors=True)  # of other data or settings
-        self._link_golden()
         request = self._request
         asked = FitRequest(
             golden=self._golden,
@@ -148,6 +147,10 @@ class _Evaluation:
             seconds = spent + time.monotonic() - begun
             write_kept(record, Fitted(identity, seconds))
         return recipe, seconds
+
+    def _tell(self, part: str, done: float, note: str = "") -> None:
+        begin, end = SHARES[part]
+        self._told(begin + (end - begin) * done, f"{self._category.name}: {part}  {note}".rstrip())
 
     def _link_golden(self) -> None:
         """A folder of all training pictures, wherever they lie: links, named by their place in the set."""

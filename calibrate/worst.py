@@ -15,24 +15,26 @@ from calibrate.scoring import Scorer
 from engines.geometry import Pixels
 from engines.images import read_image
 
-WORST = 12  # of misses and of false rejects, at most
+WORST, NEAREST = 12, 4  # pictures of misses and of false rejects, at most; and where there are none
 TRUTH = (255, 0, 200)  # RGB of outlines: no colour of the map's scale
 EXPLAINED = "number: nearest limit's share, over 1 is a reject; map: blue 0, green the pixel threshold; outline: truth"
 
 
 def worst_sheet(category: Category, judged: Sequence[Judged], scorer: Scorer, pixel_threshold: float) -> Pixels:
-    """The misses that looked best and the false rejects that looked worst; they are measured again for their maps."""
-    pairs = list(zip(category.test, judged, strict=True))
-    misses = sorted((pair for pair in pairs if not pair[0].good and pair[1].passed), key=lambda pair: pair[1].margin)
-    rejects = sorted((pair for pair in pairs if pair[0].good and not pair[1].passed), key=lambda pair: -pair[1].margin)
-    defects = sum(not picture.good for picture in category.test)
+    """The misses that looked best and the false rejects that looked worst, or what came nearest to being one.
+
+    They are measured again for their maps, so that no other map need be kept.
+    """
+    pairs = sorted(zip(category.test, judged, strict=True), key=lambda pair: pair[1].margin)
     sections = [Section(f"{category.name}    ({EXPLAINED})")]
-    for what, wrong, of in (
-        ("defects missed", misses, defects),
-        ("good parts rejected", rejects, len(pairs) - defects),
+    for what, every, is_wrong in (
+        ("defects missed", [pair for pair in pairs if not pair[0].good], True),
+        ("good parts rejected", [pair for pair in reversed(pairs) if pair[0].good], False),
     ):
-        shown = [_thumbnail(category, *pair, scorer, pixel_threshold) for pair in wrong[:WORST]]
-        sections.append(Section(f"{len(wrong)} of {of} {what}{', the worst first' if len(wrong) > 1 else ''}", shown))
+        wrong = [pair for pair in every if pair[1].passed == is_wrong]
+        shown = [_thumbnail(category, *pair, scorer, pixel_threshold) for pair in wrong[:WORST] or every[:NEAREST]]
+        told = ", the worst first" if wrong else "; these came nearest" if every else ""
+        sections.append(Section(f"{len(wrong)} of {len(every)} {what}{told}", shown))
     return contact_sheet(sections)
 
 
