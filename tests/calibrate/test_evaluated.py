@@ -63,6 +63,14 @@ def test_kinds_are_measured_beside_all_good_pictures() -> None:
     assert list(result.defect_types) == ["crack", "stain"]
 
 
+def test_saturated_overlap_is_told_where_the_set_has_saturations() -> None:
+    pixels = PixelMeasures()
+    pixels.take(np.array([[1, 2, 3, 4]], np.float32), [(np.array([[False, True, False, True]]), 1.0)])
+    result = _summarised(_judged("good", 0.5) + _judged("logical", 2.0), {"logical": pixels})
+    assert result.auspro_30 == result.defect_types["logical"].auspro_05 == 1, "one of two pixels is enough"
+    assert result.aupro_05 == pytest.approx(0.5)
+
+
 def test_more_false_rejects_than_guaranteed_are_told_but_not_what_chance_may_do() -> None:
     assert not _summarised(_judged("good", *[0.5] * 12, *[2.0] * 8), {}).guarantee_kept
     assert _summarised(_judged("good", *[0.5] * 19, 2.0), {}).guarantee_kept, "1 of 20 does not contradict 5.8 %"

@@ -162,6 +162,7 @@ def test_tables_and_contact_sheet_are_for_people(ran: Ran) -> None:
     assert "sPRO" not in ran.printed
     sheet = read_image(ran.output / "cloth" / "worst.png")
     assert sheet.shape[1] == 1280
+    assert sheet.shape[0] > 300, "none is wrong: what came nearest is shown"
 
 
 def test_what_is_finished_is_not_computed_again(ran: Ran) -> None:
