@@ -27,7 +27,7 @@ class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     score: float
     level: Annotated[float, Meta(description="the highest pixel threshold at which it would still have a region")]
-    margin: Annotated[float, Meta(description="score or level over its threshold, the larger one: over 1 is a reject")]
+    deviation: Annotated[float, Meta(description="from typical good parts: beyond the limit it is a reject")]
     passed: bool
 
 
@@ -57,6 +57,7 @@ class Result(Found, frozen=True, forbid_unknown_fields=True, kw_only=True):
     score: str
     threshold: float
     pixel_threshold: float
+    limit: Annotated[float, Meta(description="of deviations: both thresholds stand for this one number")]
     guarantee: Annotated[float, Meta(description="the rate of false rejects is at most this, with the confidence")]
     confidence: float
     guarantee_kept: Annotated[bool, Meta(description="the false rejects do not contradict the guarantee")]
@@ -92,6 +93,7 @@ def summarise(
         score=thresholds.score,
         threshold=thresholds.score_threshold,
         pixel_threshold=thresholds.pixel_threshold,
+        limit=thresholds.limit,
         guarantee=guarantee.rate,
         confidence=guarantee.confidence,
         guarantee_kept=interval[0] <= guarantee.rate,

@@ -107,7 +107,7 @@ class _Evaluation:
         )
         with Scorer(recipe, request.target, request.precision, minimum_area=thresholds.minimum_area) as scorer:
             judged, pixels, frame_ms = self._test(scorer, thresholds)
-            sheet = worst_sheet(self._category, judged, scorer, thresholds.pixel_threshold)
+            sheet = worst_sheet(self._category, judged, scorer, thresholds)
         fitted = sum(not sample.held_out for sample in recipe.manifest.golden)
         result = summarise(judged, pixels, thresholds, fitted=fitted, fit_seconds=seconds, frame_ms=frame_ms)
         finished = Finished(tested_as, result, tuple(judged))
@@ -197,7 +197,7 @@ class _Evaluation:
                     picture.kind,
                     score,
                     measured.level,
-                    max(score / thresholds.score_threshold, measured.level / thresholds.pixel_threshold),
+                    thresholds.deviation(score, measured.level),
                     thresholds.passes(score, measured.level),
                 )
             )

@@ -12,27 +12,29 @@ from calibrate.contact_sheet import SIDE, Section, Thumbnail, contact_sheet, red
 from calibrate.datasets import Category, TestPicture, read_masks
 from calibrate.evaluated import Judged
 from calibrate.scoring import Scorer
+from engines.drawing import overlay, rgb
 from engines.geometry import Pixels
 from engines.images import read_image
+from engines.thresholds import Thresholds
 
 WORST, NEAREST = 12, 4  # pictures of misses and of false rejects, at most; and where there are none
 TRUTH = (255, 0, 200)  # RGB of outlines: no colour of the map's scale
-EXPLAINED = "number: nearest limit's share, over 1 is a reject; map: blue 0, green the pixel threshold; outline: truth"
 
 
-def worst_sheet(category: Category, judged: Sequence[Judged], scorer: Scorer, pixel_threshold: float) -> Pixels:
+def worst_sheet(category: Category, judged: Sequence[Judged], scorer: Scorer, thresholds: Thresholds) -> Pixels:
     """The misses that looked best and the false rejects that looked worst, or what came nearest to being one.
 
     They are measured again for their maps, so that no other map need be kept.
     """
-    pairs = sorted(zip(category.test, judged, strict=True), key=lambda pair: pair[1].margin)
-    sections = [Section(f"{category.name}    ({EXPLAINED})")]
+    pairs = sorted(zip(category.test, judged, strict=True), key=lambda pair: pair[1].deviation)
+    limit = f"deviation before each name: over {thresholds.limit:.2f} is a reject"
+    sections = [Section(f"{category.name}    ({limit}; map: green is the pixel threshold; outline: truth)")]
     for what, every, is_wrong in (
         ("defects missed", [pair for pair in pairs if not pair[0].good], True),
         ("good parts rejected", [pair for pair in reversed(pairs) if pair[0].good], False),
     ):
         wrong = [pair for pair in every if pair[1].passed == is_wrong]
-        shown = [_thumbnail(category, *pair, scorer, pixel_threshold) for pair in wrong[:WORST] or every[:NEAREST]]
+        shown = [_thumbnail(category, *pair, scorer, thresholds.pixel_threshold) for pair in wrong[:WORST] or every[:NEAREST]]
         told = ", the worst first" if wrong else "; these came nearest" if every else ""
         sections.append(Section(f"{len(wrong)} of {len(every)} {what}{told}", shown))
     return contact_sheet(sections)
@@ -43,21 +45,16 @@ def _thumbnail(category: Category, picture: TestPicture, judged: Judged, scorer:
     scorer.measure(image)
     masks = read_masks(category, picture, *image.shape[:2])
     truth = np.any([mask for mask, _ in masks], axis=0) if masks else np.zeros(image.shape[:2], bool)
-    return Thumbnail(beside(image, scorer.frame_map, truth, pixel_threshold), f"{judged.margin:.2f}  {judged.file}")
+    return Thumbnail(beside(image, scorer.frame_map, truth, pixel_threshold), f"{judged.deviation:.2f}  {judged.file}")
 
 
 def beside(image: Pixels, frame_map: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_], pixel_threshold: float) -> Pixels:
-    """A picture (H, W) or (H, W, 3) and its map, of the whole picture, in a thumbnail's size; (h, 2w, 3) RGB."""
-    small = reduced(image, int(SIDE / 2**0.5))
-    size = small.shape[1::-1]
-    level = np.clip(cv2.resize(frame_map, size, interpolation=cv2.INTER_AREA) / (2 * pixel_threshold), 0, 1)
-    colours = cv2.cvtColor(cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    shown = cv2.cvtColor(small, cv2.COLOR_GRAY2RGB) if small.ndim == 2 else small.copy()
-    outlines, _ = cv2.findContours(
-        np.asarray(cv2.resize(truth.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 0, np.uint8),
-        cv2.RETR_EXTERNAL,
-        cv2.CHAIN_APPROX_NONE,
-    )
-    for panel in (shown, colours):
+    """A picture (H, W) or (H, W, 3), and its map over it, which covers all of it; in a thumbnail's size, (h, 2w, 3) RGB."""
+    part = rgb(reduced(image, int(SIDE / 2**0.5)))
+    height, width = part.shape[:2]
+    heat = overlay(part, frame_map, (0, 0, width, height), 2 * pixel_threshold)
+    small = np.asarray(cv2.resize(truth.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA) > 0, np.uint8)
+    outlines, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for panel in (part, heat):
         cv2.drawContours(panel, outlines, -1, TRUTH, 1)
-    return np.concatenate([np.asarray(shown, np.uint8), np.asarray(colours, np.uint8)], axis=1)
+    return np.concatenate([part, heat], axis=1)

@@ -78,7 +78,7 @@ def test_a_picture_stands_beside_its_map_with_the_truth_on_both() -> None:
         assert abs(across / panel.shape[1] - 1 / 3) < 0.03
         assert abs(down / height - 0.25) < 0.03
     assert (left[0, 0] == 128).all()
-    assert right[0, 0].argmax() == 2, "blue where the map is low"
+    assert (right[0, 0] == 128).all(), "bare where the map is low"
     assert right[0, -1].argmax() == 0, "red where it is twice the threshold"
     faint = beside(np.full((400, 300), 128, np.uint8), frame_map / 3, truth, pixel_threshold=1.0)
     assert faint[0, -1].argmax() == 1, "green at the threshold"

@@ -7,7 +7,7 @@ import pytest
 
 from calibrate.evaluated import Judged, Result, summarise
 from calibrate.measures import PixelMeasures
-from engines.thresholds import Guarantee, Thresholds
+from engines.thresholds import Guarantee, Scale, Thresholds
 
 THRESHOLDS = Thresholds(
     version=1,
@@ -17,6 +17,7 @@ THRESHOLDS = Thresholds(
     score_threshold=1.0,
     pixel_threshold=2.0,
     minimum_area=12,
+    scale=Scale(0.0, 1.0, 0.0, 1.0),
     limit=3.0,
     guarantee=Guarantee(0.005, 0.95, 50, None, 0.058, 548, None),
     method="",
