@@ -15,6 +15,7 @@ from engines.geometry import Pixels
 SIDE = 216  # pixels; a thumbnail has the area of such a square, whatever its shape
 WIDTH = 1280  # of a sheet
 GAP, TEXT, HEADING = 12, 13, 18  # pixels
+NARROWEST = 80  # pixels that a label has, below however narrow a thumbnail
 PAPER, INK, PALE = (255, 255, 255), (25, 28, 33), (95, 100, 108)
 
 
@@ -33,7 +34,7 @@ class Section(NamedTuple):
 
 
 def contact_sheet(sections: Sequence[Section], side: int = SIDE, width: int = WIDTH) -> Pixels:
-    """One picture (H, W, 3) RGB of all sections, one below the other, each in rows of equal cells.
+    """One picture (H, W, 3) RGB of all sections, one below the other, their thumbnails in rows.
 
     Large pictures are made as small as a square of this side, by area; small ones stay as they are.
     """
@@ -59,20 +60,22 @@ def reduced(picture: Pixels, side: int = SIDE) -> Pixels:
 
 def _section(section: Section, side: int, width: int) -> Image.Image:
     small = [Image.fromarray(reduced(one.picture, side)).convert("RGB") for one in section.thumbnails]
-    cell_width = max((one.width for one in small), default=1)
-    cell_height = max((one.height for one in small), default=1)
-    columns = max(1, (width - GAP) // (cell_width + GAP))
-    rows = math.ceil(len(small) / columns)
-    top, below = GAP + 2 * HEADING, 2 * TEXT + GAP // 2
-    sheet = Image.new("RGB", (max(width, cell_width + 2 * GAP), top + rows * (cell_height + below)), PAPER)
+    places: list[tuple[int, int]] = []
+    x, y, row_height = GAP, GAP + 2 * HEADING, 0
+    for picture in small:
+        cell = max(picture.width, NARROWEST)
+        if x > GAP and x + cell + GAP > width:
+            x, y, row_height = GAP, y + row_height + 2 * TEXT + GAP // 2, 0
+        places.append((x, y))
+        x, row_height = x + cell + GAP, max(row_height, picture.height)
+    bottom = y + (row_height + 2 * TEXT + GAP // 2 if small else 0)
+    sheet = Image.new("RGB", (max([width, *(one.width + 2 * GAP for one in small)]), bottom), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((GAP, GAP), _fitted(section.heading, HEADING, sheet.width - 2 * GAP), INK, ImageFont.load_default(HEADING))
-    for i, (picture, thumbnail) in enumerate(zip(small, section.thumbnails, strict=True)):
-        x = GAP + i % columns * (cell_width + GAP)
-        y = top + i // columns * (cell_height + below)
-        sheet.paste(picture, (x, y))
-        label = _fitted(thumbnail.label, TEXT, cell_width)
-        draw.text((x, y + picture.height + 3), label, PALE, ImageFont.load_default(TEXT))
+    for picture, (left, top), thumbnail in zip(small, places, section.thumbnails, strict=True):
+        sheet.paste(picture, (left, top))
+        label = _fitted(thumbnail.label, TEXT, max(picture.width, NARROWEST))
+        draw.text((left, top + picture.height + 3), label, PALE, ImageFont.load_default(TEXT))
     return sheet
 
 

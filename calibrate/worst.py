@@ -45,7 +45,8 @@ def _thumbnail(category: Category, picture: TestPicture, judged: Judged, scorer:
     scorer.measure(image)
     masks = read_masks(category, picture, *image.shape[:2])
     truth = np.any([mask for mask, _ in masks], axis=0) if masks else np.zeros(image.shape[:2], bool)
-    return Thumbnail(beside(image, scorer.frame_map, truth, pixel_threshold), f"{judged.deviation:.2f}  {judged.file}")
+    label = f"{judged.deviation:.2f}  {judged.kind}/{picture.file.name}"
+    return Thumbnail(beside(image, scorer.frame_map, truth, pixel_threshold), label)
 
 
 def beside(image: Pixels, frame_map: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_], pixel_threshold: float) -> Pixels:
@@ -54,7 +55,8 @@ def beside(image: Pixels, frame_map: npt.NDArray[np.float32], truth: npt.NDArray
     height, width = part.shape[:2]
     heat = overlay(part, frame_map, (0, 0, width, height), 2 * pixel_threshold)
     small = np.asarray(cv2.resize(truth.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA) > 0, np.uint8)
-    outlines, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    # Around the truth, so that a thin defect is not covered.
+    outlines, _ = cv2.findContours(cv2.dilate(small, np.ones((5, 5), np.uint8)), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     for panel in (part, heat):
         cv2.drawContours(panel, outlines, -1, TRUTH, 1)
     return np.concatenate([part, heat], axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibrate.contact_sheet import GAP, PAPER, Section, Thumbnail, contact_sheet, reduced
+from calibrate.contact_sheet import GAP, NARROWEST, PAPER, TEXT, Section, Thumbnail, contact_sheet, reduced
 from calibrate.worst import TRUTH, beside
 
 COLOURS = ((200, 0, 0), (0, 150, 0), (0, 0, 250), (120, 120, 0), (0, 120, 120))
@@ -19,7 +19,7 @@ def _box(sheet: np.ndarray, colour: tuple[int, int, int]) -> tuple[int, int, int
     return int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
 
 
-def test_every_thumbnail_is_on_the_sheet_in_rows_of_equal_cells() -> None:
+def test_every_thumbnail_is_on_the_sheet_in_rows() -> None:
     thumbnails = [Thumbnail(_plain(300, 600, colour), f"part {i}") for i, colour in enumerate(COLOURS)]
     sheet = contact_sheet([Section("golden samples", thumbnails)], side=100, width=500)
     boxes = [_box(sheet, colour) for colour in COLOURS]
@@ -39,6 +39,15 @@ def test_sections_stand_below_each_other_and_may_be_empty() -> None:
     alone = contact_sheet([Section("nothing")])
     assert (alone != PAPER).any()
     assert alone.shape[0] < 80
+
+
+def test_narrow_and_wide_thumbnails_take_the_room_they_need() -> None:
+    shapes = ((200, 50), (50, 200), (100, 100), (100, 100))
+    thumbnails = [Thumbnail(_plain(*shape, colour), "part") for shape, colour in zip(shapes, COLOURS, strict=False)]
+    sheet = contact_sheet([Section("parts", thumbnails)], side=100, width=450)
+    boxes = [_box(sheet, colour) for colour in COLOURS[:4]]
+    assert [box[0] for box in boxes] == [GAP, 2 * GAP + NARROWEST, 3 * GAP + NARROWEST + 200, GAP]
+    assert boxes[0][1] == boxes[1][1] == boxes[2][1] == boxes[3][1] - 200 - 2 * TEXT - GAP // 2
 
 
 def test_a_label_is_never_wider_than_its_cell() -> None:
@@ -75,8 +84,8 @@ def test_a_picture_stands_beside_its_map_with_the_truth_on_both() -> None:
         x, y, across, down = _box(panel, TRUTH)
         assert abs(x / panel.shape[1] - 0.5) < 0.02
         assert abs(y / height - 0.25) < 0.02
-        assert abs(across / panel.shape[1] - 1 / 3) < 0.03
-        assert abs(down / height - 0.25) < 0.03
+        assert abs(across / panel.shape[1] - 1 / 3) < 0.05
+        assert abs(down / height - 0.25) < 0.05
     assert (left[0, 0] == 128).all()
     assert (right[0, 0] == 128).all(), "bare where the map is low"
     assert right[0, -1].argmax() == 0, "red where it is twice the threshold"
