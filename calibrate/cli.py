@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from calibrate import cli_study
 from engines.console import new_app, run_app
 from engines.errors import ConfigError
 from engines.lines import read_line_recipe
@@ -200,6 +201,9 @@ def _numbers(text: str, separator: str, count: int, option: str, form: str) -> t
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+cli_study.add_to(app)
 
 
 def main() -> None:
