@@ -17,7 +17,8 @@ from scipy import stats
 Floats = npt.NDArray[np.float64]
 CONFIDENCE = 0.95  # of every interval in a study
 POOL_ALPHA = 0.05  # an interaction less significant than this is none; the level of the manual's example
-CATEGORIES = 1.41  # ndc = 1.41 PV / GRR
+ROUNDING = 1e-12  # of the largest score: a smaller deviation is none
+CATEGORIES = 1.41  # ndc = 1.41 PV / GRR, cut to a whole number, at least 1
 
 
 class Variation(msgspec.Struct, frozen=True):
@@ -71,7 +72,10 @@ def analyse(scores: Floats) -> Variation:
     av = (appraiser_ss / (appraisers - 1) - mixed_ms) / (parts * repeats) if appraisers > 1 else 0.0
     pv = (part_ms - mixed_ms) / (appraisers * repeats)
 
-    ev, av, interaction, pv = (math.sqrt(max(float(value), 0.0)) for value in (error_ms, av, interaction, pv))
+    least = (ROUNDING * float(np.abs(scores).max())) ** 2
+    ev, av, interaction, pv = (
+        math.sqrt(value) if value > least else 0.0 for value in map(float, (error_ms, av, interaction, pv))
+    )
     grr = math.hypot(ev, av, interaction)
     tv = math.hypot(grr, pv)
     low: float | None = None
@@ -91,7 +95,7 @@ def analyse(scores: Floats) -> Variation:
         grr_percent=100 * grr / tv if tv > 0 else None,
         grr_percent_low=low,
         grr_percent_high=high,
-        ndc=int(CATEGORIES * pv / grr) if grr > 0 else None,
+        ndc=max(1, int(CATEGORIES * pv / grr)) if grr > 0 else None,
         f_interaction=f_interaction,
         interaction_kept=kept,
     )

@@ -16,8 +16,8 @@ from engines.errors import ImageError
 from engines.thresholds import Thresholds
 
 Rating = Literal["acceptable", "conditional", "not acceptable"]
-GRR_GOOD, GRR_POOR = 10.0, 30.0  # per cent; MSA, 4th edition, chapter II, section D
-NDC_FEWEST = 5  # the same place
+GRR_GOOD, GRR_POOR = 10.0, 30.0  # per cent; MSA, 4th edition, chapter II, section D, table II-D 1
+NDC_FEWEST = 5  # the same section
 KAPPA_GOOD, KAPPA_POOR = 0.75, 0.40  # chapter III, section C
 SAFE_DISTANCE = 3.0  # standard deviations of the gauge between a part and the limit
 
@@ -189,7 +189,7 @@ def _part(
         distances.append(((float(scores.mean()) - thresholds.score_threshold) / score_sd, "score"))
     if region_sd > 0:
         distances.append(((float(table.levels[i].mean()) - thresholds.pixel_threshold) / region_sd, "region"))
-    distance, limit = max(distances, default=(None, "score"))
+    nearest = max(distances, default=None)
     return PartResult(
         name=table.parts[i],
         truth=truth,
@@ -198,9 +198,9 @@ def _part(
         mean=float(scores.mean()),
         lowest=float(scores.min()),
         highest=float(scores.max()),
-        distance=distance,
-        limit=limit,
-        flip_chance=None if distance is None else flip_chance(distance),
+        distance=None if nearest is None else nearest[0],
+        limit="score" if nearest is None else nearest[1],
+        flip_chance=None if nearest is None else flip_chance(nearest[0]),
         unsteady=unsteady,
     )
 

@@ -29,9 +29,9 @@ MENDS = {
     ),
 }
 LIMITS = (
-    f"%GRR: under {GRR_GOOD:g} acceptable, {GRR_GOOD:g} to {GRR_POOR:g} may be acceptable for some applications, over "
-    f"{GRR_POOR:g} not acceptable; number of distinct categories: {NDC_FEWEST} or more (AIAG, Measurement Systems Analysis, "
-    "4th edition, chapter II, section D). "
+    f"%GRR: under {GRR_GOOD:g} acceptable, {GRR_GOOD:g} to {GRR_POOR:g} may be acceptable for some applications (conditional), "
+    f"over {GRR_POOR:g} not acceptable; number of distinct categories (ndc): {NDC_FEWEST} or more (AIAG, Measurement Systems "
+    "Analysis, 4th edition, chapter II, section D, which adds that such limits alone must not decide on a gauge). "
     f"Kappa: over {KAPPA_GOOD:g} good to excellent agreement, under {KAPPA_POOR:g} poor (chapter III, section C)."
 )
 

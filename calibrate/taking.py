@@ -120,14 +120,14 @@ def _measured(gauge: Gauge, plan: Plan, take: tuple[int, int], image: Pixels) ->
 def _picture(camera: Camera, line: Line, say: Callable[[str], None]) -> tuple[Pixels | None, str]:
     """A copy of the next trigger's picture, or why there is none; what came before now is left out."""
     config = line.config.camera
-    triggered = isinstance(config, CameraConfig) and config.trigger != "software"
-    while triggered and (old := camera.grab(0)):
+    trigger = config.trigger if isinstance(config, CameraConfig) else None
+    while trigger in ("hardware", "free") and (old := camera.grab(0)):
         _release(old)
-    told = not (triggered and config.trigger == "hardware")
+    waits = trigger == "hardware"
     while not (frames := camera.grab(GRAB_S)):
-        if not told:
+        if waits:
             say("  waiting for the trigger")
-            told = True
+            waits = False
     newest = frames[-1]
     image = None if newest.image is None else np.array(newest.image)
     fault = newest.fault or "the camera gave none"

@@ -138,7 +138,7 @@ def test_a_gauge_without_any_variation_has_no_categories_to_count() -> None:
     nothing = analyse(np.ones((4, 1, 3)))
     assert (nothing.tv, nothing.grr_percent, nothing.grr_percent_low) == (0.0, None, None)
     noise = analyse(np.array([[0.0, 2.0], [2.0, 0.0], [1.0, 1.0]])[:, None])
-    assert (noise.pv, noise.grr_percent, noise.ndc) == (0.0, 100.0, 0), "a negative part variance is none"
+    assert (noise.pv, noise.grr_percent, noise.ndc) == (0.0, 100.0, 1), "a negative part variance is none"
     with pytest.raises(ValueError, match="2 parts and 2 repeats"):
         analyse(np.ones((4, 1, 1)))
 
