@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from calibrate.gauge import CONFIDENCE
+from calibrate.measures import share_interval
 
 Verdicts = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
@@ -40,8 +41,7 @@ class Share(msgspec.Struct, frozen=True):
 
 def share(count: int, of: int) -> Share:
     """A share with its interval."""
-    interval = stats.binomtest(count, of).proportion_ci(CONFIDENCE, method="exact")
-    return Share(count, of, float(interval.low), float(interval.high))
+    return Share(count, of, *share_interval(count, of, CONFIDENCE))
 
 
 def fleiss_kappa(counts: Counts) -> float:

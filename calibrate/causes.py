@@ -1,7 +1,7 @@
 """What a gauge's variation goes with: position, brightness and sharpness of the pictures, and time.
 
 Measured on the pictures of a study itself, so that its reader need not guess whether fixture, light or focus is to be mended.
-A cause that goes with the scores need not be the only one; it is where to look first.
+What the variation goes with need not be its only cause; it is where to look first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Grey = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 SIDE = 512  # pixels; pictures are reduced to this before they are compared
 CLEAR = 0.1  # response of phase correlation below which there is no telling the shift
-NAMED_SHARE, NAMED_CHANCE = 0.25, 0.01  # of EV's variance at least, and the chance of it at most, to be named as a cause
+NAMED_SHARE, NAMED_CHANCE = 0.25, 0.01  # of the variance at least, and the chance of it at most, to be named as a cause
 
 
 class Look(NamedTuple):
@@ -34,12 +34,12 @@ class Look(NamedTuple):
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """Something that changed between the repeats of a part, and how much of EV goes with it."""
+    """Something that changed between the repeats of a part, and how much of the variation goes with it."""
 
     name: str
     spread: float  # standard deviation between repeats
     unit: str
-    share: float  # of EV's variance, 0 to 1; adjusted for the number of terms
+    share: float  # of the variance between repeats, 0 to 1; adjusted for the number of terms
     chance: float  # p-value: that so much goes with it by chance
     named: bool  # it is large and clear enough to be looked at first
 
@@ -65,16 +65,16 @@ def look(grey: Grey, first: Grey, region: Box) -> Look:
     return Look(x * scale, y * scale, brightness, math.log(max(energy, 1e-12)))
 
 
-def find_causes(scores: Floats, looks: Floats) -> tuple[Cause, ...]:
-    """What the scores (parts, appraisers, repeats) go with, from a `Look` at each picture (parts, appraisers, repeats, 4).
+def find_causes(values: Floats, looks: Floats) -> tuple[Cause, ...]:
+    """What values (parts, appraisers, repeats) go with, from a `Look` at each picture (parts, appraisers, repeats, 4).
 
-    By least squares on what differs from the mean of each part (and appraiser), a term and its square each, since a score
+    By least squares on what differs from the mean of each part (and appraiser), a term and its square each, since they
     may rise to both sides.  Causes overlap: their shares need not add up.
     """
     x, y, brightness, sharpness = (_about_mean(looks[..., i]) for i in range(4))
-    order = _about_mean(np.broadcast_to(np.arange(scores.shape[2], dtype=np.float64), scores.shape))
+    order = _about_mean(np.broadcast_to(np.arange(values.shape[2], dtype=np.float64), values.shape))
     relative = brightness / max(float(looks[..., 2].mean()), 1e-9)
-    freedom = scores.shape[2] / (scores.shape[2] - 1)
+    freedom = values.shape[2] / (values.shape[2] - 1)
 
     def spread(*terms: Floats) -> float:
         return math.sqrt(sum(float((term**2).mean()) for term in terms) * freedom)
@@ -88,7 +88,7 @@ def find_causes(scores: Floats, looks: Floats) -> tuple[Cause, ...]:
         found.insert(0, ("position", spread(x, y), "px", [x, y, x**2 + y**2]))
     causes = []
     for name, size, unit, terms in found:
-        explained, chance = _explained(scores, terms)
+        explained, chance = _explained(values, terms)
         causes.append(Cause(name, size, unit, explained, chance, explained >= NAMED_SHARE and chance <= NAMED_CHANCE))
     return tuple(causes)
 
@@ -98,14 +98,14 @@ def _about_mean(values: Floats) -> Floats:
     return np.asarray(values - values.mean(axis=2, keepdims=True))
 
 
-def _explained(scores: Floats, terms: list[Floats]) -> tuple[float, float]:
-    """Share of the scores' variance about their means that goes with the terms, and the p-value of that."""
-    target = _about_mean(scores).ravel()
+def _explained(values: Floats, terms: list[Floats]) -> tuple[float, float]:
+    """Share of the values' variance about their means that goes with the terms, and the p-value of that."""
+    target = _about_mean(values).ravel()
     matrix = np.stack([_about_mean(term).ravel() for term in terms], axis=1)
     matrix /= np.maximum(np.abs(matrix).max(axis=0), 1e-12)
     total = float(target @ target)
     rank = int(np.linalg.matrix_rank(matrix))
-    cells, size = scores.shape[0] * scores.shape[1], scores.size
+    cells, size = values.shape[0] * values.shape[1], values.size
     freedom = size - cells - rank
     if total <= 0 or rank == 0 or freedom < 1:
         return 0.0, 1.0

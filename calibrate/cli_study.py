@@ -202,7 +202,7 @@ def _show(study: Study) -> None:
     flips.title = "parts that got both verdicts"
     for part in study.parts:
         if part.flips:
-            distance = "-" if part.distance is None else f"{part.distance:+.1f} ({part.limit})"
+            distance = "-" if part.distance is None else f"{part.distance:+.1f}"
             chance = "-" if part.flip_chance is None else f"{part.flip_chance:.1%}"
             verdicts = f"{part.takes - part.rejects} pass, {part.rejects} reject"
             flips.add_row(part.name, part.truth or "-", verdicts, distance, chance)

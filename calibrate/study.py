@@ -48,8 +48,8 @@ class PartResult(msgspec.Struct, frozen=True):
     mean: float  # of its scores
     lowest: float
     highest: float
-    distance: float | None  # of its mean over the limit it is nearest to, in standard deviations of the gauge
-    limit: Literal["score", "region"]  # which limit that is
+    deviation: float  # mean of its deviations
+    distance: float | None  # of that over the limit, in standard deviations of the gauge; None where it shows no variation
     flip_chance: float | None  # of the next verdict to be other than usual, by the normal model
     unsteady: bool  # its range is over the control limit: it varies more than the other parts
 
@@ -60,7 +60,7 @@ class PartResult(msgspec.Struct, frozen=True):
 
 
 class Ranges(msgspec.Struct, frozen=True):
-    """The range chart: highest less lowest score of the repeats of each part (and appraiser)."""
+    """The range chart: highest less lowest deviation of the repeats of each part (and appraiser)."""
 
     values: tuple[tuple[float, ...], ...]  # (parts, appraisers)
     mean: float
@@ -69,18 +69,22 @@ class Ranges(msgspec.Struct, frozen=True):
 
 
 class Study(msgspec.Struct, frozen=True):
-    """Everything that a study found."""
+    """Everything that a study found.
+
+    Of scores the manual's figures are given.  What concerns the verdict is worked out on deviations, by which the thresholds
+    are cut: these hold score and regions in one number, in logarithms, where good and bad parts scatter alike.
+    """
 
     header: Header
     parts_count: int
     appraisers: tuple[str, ...]
     repeats: int
     threshold: float
-    pixel_threshold: float
+    limit: float  # of deviations
     score: Variation
-    region: Variation  # of the region level, the second thing that a verdict depends on
-    good_mean: float | None  # of parts that always pass and are not known to be bad
-    tolerance_percent: float | None  # three times GRR over the distance from there to the threshold
+    deviation: Variation
+    good_deviation: float | None  # mean of the parts that always pass and are not known to be bad
+    tolerance_percent: float | None  # three times the deviations' GRR over the way from there to the limit
     ranges: Ranges
     steady: Share  # parts whose verdicts are all the same
     repeats_kappa: Kappa
@@ -110,28 +114,28 @@ class _Table(NamedTuple):
     parts: tuple[str, ...]
     appraisers: tuple[str, ...]
     scores: Floats
-    levels: Floats
+    deviations: Floats
     rejected: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
 
 def evaluate(header: Header, thresholds: Thresholds, takes: Sequence[Take], truth: Mapping[str, Truth]) -> Study:
     """Work out a study from takes in the order part, appraiser, repeat; as many of each."""
     table = _table(takes)
-    score, region = analyse(table.scores), analyse(table.levels)
+    score, deviation = analyse(table.scores), analyse(table.deviations)
     parts, _, repeats = table.scores.shape
     lower, upper = range_limits(repeats)
-    spans = table.scores.max(axis=2) - table.scores.min(axis=2)
+    spans = table.deviations.max(axis=2) - table.deviations.min(axis=2)
     mean_range = float(spans.mean())
     rejected = table.rejected.reshape(parts, -1)
     known = np.array([name in truth for name in table.parts])
     bad = np.array([truth.get(name) == "bad" for name in table.parts])
     results = tuple(
-        _part(table, i, truth.get(table.parts[i]), thresholds, score.grr, region.grr, bool(spans[i].max() > upper * mean_range))
+        _part(table, i, truth.get(table.parts[i]), thresholds.limit, deviation.grr, bool(spans[i].max() > upper * mean_range))
         for i in range(parts)
     )
     fine = ~rejected.any(axis=1) & ~bad
-    good_mean = float(table.scores[fine].mean()) if fine.any() else None
-    room = None if good_mean is None else thresholds.score_threshold - good_mean
+    good = float(table.deviations[fine].mean()) if fine.any() else None
+    room = None if good is None else thresholds.limit - good
     always = rejected.all(axis=1) | ~rejected.any(axis=1)
     right = (rejected == bad[:, None]).all(axis=1)
     return Study(
@@ -140,11 +144,11 @@ def evaluate(header: Header, thresholds: Thresholds, takes: Sequence[Take], trut
         appraisers=table.appraisers,
         repeats=repeats,
         threshold=thresholds.score_threshold,
-        pixel_threshold=thresholds.pixel_threshold,
+        limit=thresholds.limit,
         score=score,
-        region=region,
-        good_mean=good_mean,
-        tolerance_percent=100 * 3 * score.grr / room if room else None,
+        deviation=deviation,
+        good_deviation=good,
+        tolerance_percent=100 * 3 * deviation.grr / room if room else None,
         ranges=Ranges(tuple(map(tuple, spans.tolist())), mean_range, lower * mean_range, upper * mean_range),
         steady=share(int(always.sum()), parts),
         repeats_kappa=over_repeats(rejected),
@@ -153,7 +157,7 @@ def evaluate(header: Header, thresholds: Thresholds, takes: Sequence[Take], trut
         bad_passed=_counted(~rejected[known & bad]),
         good_rejected=_counted(rejected[known & ~bad]),
         parts=results,
-        causes=find_causes(table.scores, np.array([take.look for take in takes]).reshape(*table.scores.shape, -1)),
+        causes=find_causes(table.deviations, np.array([take.look for take in takes]).reshape(*table.scores.shape, -1)),
         takes=tuple(takes),
     )
 
@@ -179,17 +183,9 @@ def _rate_ndc(ndc: int | None) -> Rating:
     return "acceptable" if ndc is None or ndc >= NDC_FEWEST else "not acceptable"
 
 
-def _part(
-    table: _Table, i: int, truth: Truth | None, thresholds: Thresholds, score_sd: float, region_sd: float, unsteady: bool
-) -> PartResult:
-    scores, rejected = table.scores[i], table.rejected[i]
-    # A part is rejected for either: the limit that it is further over, or less far under, decides.
-    distances: list[tuple[float, Literal["score", "region"]]] = []
-    if score_sd > 0:
-        distances.append(((float(scores.mean()) - thresholds.score_threshold) / score_sd, "score"))
-    if region_sd > 0:
-        distances.append(((float(table.levels[i].mean()) - thresholds.pixel_threshold) / region_sd, "region"))
-    nearest = max(distances, default=None)
+def _part(table: _Table, i: int, truth: Truth | None, limit: float, grr: float, unsteady: bool) -> PartResult:
+    scores, rejected, deviation = table.scores[i], table.rejected[i], float(table.deviations[i].mean())
+    distance = (deviation - limit) / grr if grr > 0 else None
     return PartResult(
         name=table.parts[i],
         truth=truth,
@@ -198,9 +194,9 @@ def _part(
         mean=float(scores.mean()),
         lowest=float(scores.min()),
         highest=float(scores.max()),
-        distance=None if nearest is None else nearest[0],
-        limit="score" if nearest is None else nearest[1],
-        flip_chance=None if nearest is None else flip_chance(nearest[0]),
+        deviation=deviation,
+        distance=distance,
+        flip_chance=None if distance is None else flip_chance(distance),
         unsteady=unsteady,
     )
 
@@ -217,7 +213,7 @@ def _table(takes: Sequence[Take]) -> _Table:
         parts,
         appraisers,
         np.array([take.score for take in takes]).reshape(shape),
-        np.array([take.level for take in takes]).reshape(shape),
+        np.array([take.deviation for take in takes]).reshape(shape),
         np.array([not take.passed for take in takes]).reshape(shape),
     )
 

@@ -24,7 +24,7 @@ MENDS = {
         "vibration",
     ),
     "time": (
-        "time: the score drifted over the study",
+        "time: it drifted over the study",
         "let light and camera warm up for half an hour, shield the place from daylight, and take the study again",
     ),
 }
@@ -89,9 +89,15 @@ def _variation(study: Study) -> Iterator[Finding]:
         yield Finding(
             "good" if ratings["%GRR of tolerance"] == "acceptable" else "mend",
             f"Three standard deviations of the gauge take {study.tolerance_percent:.0f} % of the way from good parts to the "
-            "threshold. For a gauge that sorts parts this is the figure that counts.",
+            "limit. For a gauge that sorts parts this is the figure that counts.",
         )
     bad = ratings["%GRR of total variation"] != "acceptable"
+    if any(part.truth == "bad" for part in study.parts):
+        yield Finding(
+            "note",
+            "%GRR of the total variation is over the parts of this study: bad ones among them make it smaller than good parts "
+            "alone would.",
+        )
     if bad and ratings["%GRR of tolerance"] == "acceptable":
         yield Finding(
             "note",
@@ -105,19 +111,19 @@ def _variation(study: Study) -> Iterator[Finding]:
     for cause in sorted(causes, key=lambda one: -one.share):
         what, mend = MENDS[cause.name]
         yield Finding("mend", f"{cause.share:.0%} of the variation between repeats goes with {what}: {mend}.")
-    if not causes and score.ev > 0:
+    if not causes and study.deviation.ev > 0:
         yield Finding(
             "note",
             "Position, brightness, sharpness and time do not explain the variation between repeats: look for parts that turn "
             "or tilt, reflections, moving pieces, dirt. If such differences are harmless, golden samples that show them teach "
             "the recipe so (fit and calibrate again).",
         )
-    if score.av > score.ev:
+    if study.deviation.av > study.deviation.ev:
         yield Finding(
             "mend",
-            "The score differs more from one appraiser to the next than between repeats: agree on how parts are placed.",
+            "Deviations differ more from one appraiser to the next than between repeats: agree on how parts are placed.",
         )
-    if score.interaction_kept:
+    if study.deviation.interaction_kept:
         yield Finding("note", "Appraisers differ more on some parts than on others: see which in the range chart.")
 
 

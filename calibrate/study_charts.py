@@ -42,7 +42,7 @@ def score_chart(study: Study) -> str:
 
 
 def range_chart(study: Study) -> str:
-    """Highest less lowest score of each part's repeats (and appraiser's), with mean and control limits."""
+    """Highest less lowest deviation of each part's repeats (and appraiser's), with mean and control limits."""
     ranges = study.ranges
     scale, ticks = _axis([0.0, ranges.upper, *(value for row in ranges.values for value in row)], log=False)
     marks = []
@@ -59,7 +59,7 @@ def range_chart(study: Study) -> str:
     marks.append(_level(scale(ranges.mean), "average", f"mean range {ranges.mean:.3g}"))
     if ranges.lower > 0:
         marks.append(_level(scale(ranges.lower), "threshold", f"lower control limit {ranges.lower:.3g}"))
-    return _chart("Range of each part's scores", study, ticks, marks, ())
+    return _chart("Range of each part's deviations", study, ticks, marks, ())
 
 
 def _inner() -> int:

@@ -6,10 +6,10 @@ from html import escape
 
 from calibrate.agreement import Kappa, Share
 from calibrate.gauge import CONFIDENCE, Variation
+from calibrate.page import note, page, section, table
 from calibrate.study import PartResult, Rating, Study
 from calibrate.study_advice import LIMITS, findings
 from calibrate.study_charts import range_chart, score_chart
-from calibrate.study_page import note, page, section, table
 
 TONES: dict[Rating | None, str] = {"acceptable": "good", "conditional": "fair", "not acceptable": "poor", None: ""}
 
@@ -81,7 +81,7 @@ def _tiles(study: Study) -> str:
     score, ratings = study.score, study.ratings
     truth = study.truth_kappa
     tiles = (
-        ("%GRR of tolerance", _percent(study.tolerance_percent), "3 GRR over the way from good parts to the threshold"),
+        ("%GRR of tolerance", _percent(study.tolerance_percent), "3 GRR over the way from good parts to the limit"),
         (
             "%GRR of total variation",
             _percent(score.grr_percent),
@@ -126,7 +126,7 @@ def _chart_note(study: Study) -> str:
     lines = " A line for each appraiser." if len(study.appraisers) > 1 else ""
     return note(
         "Left: a dot for each take, a bar for the part's mean; parts with both verdicts are shaded. A take below the threshold "
-        f"is rejected where a region of its map is over the pixel threshold. Right: highest less lowest score.{lines}"
+        f"is rejected where a region of its map is over the pixel threshold. Right: highest less lowest deviation.{lines}"
     )
 
 
@@ -143,14 +143,15 @@ def _variation(study: Study) -> str:
         return f"{value:.4g}", f"{6 * value:.4g}", bar + f"{share:.1%}", f"{share**2:.1%}"
 
     rows = [
-        ("strong" if name in ("grr", "tv") else "", (text, *cells(study.score, name), *cells(study.region, name)[::2]))
+        ("strong" if name in ("grr", "tv") else "", (text, *cells(study.score, name), *cells(study.deviation, name)[::2]))
         for name, text in names.items()
     ]
-    columns = ("", "standard deviation", "6 standard deviations", "of TV", "of variance", "region: std. dev.", "of TV")
+    columns = ("", "standard deviation", "6 standard deviations", "of TV", "of variance", "deviation: std. dev.", "of TV")
     between = f"{study.score.ev_low:.4g} and {study.score.ev_high:.4g}"
     return table(columns, rows) + note(
-        f"EV lies between {between}. Region: the pixel level at which the map still has a connected region, the second thing "
-        "that a verdict depends on."
+        f"EV lies between {between}. Deviation: how far score and regions of the map are from typical good parts, in one "
+        f"number and in logarithms, by which the thresholds are cut (limit {study.limit:.4g}); the verdict depends on it "
+        "alone, so tolerance, distances, ranges and causes are worked out on it."
     )
 
 
@@ -177,7 +178,7 @@ def _agreement(study: Study) -> str:
 
 def _parts(study: Study) -> str:
     def row(i: int, part: PartResult) -> tuple[str, tuple[str, ...]]:
-        distance = "-" if part.distance is None else f"{part.distance:+.1f} ({part.limit})"
+        distance = "-" if part.distance is None else f"{part.distance:+.1f}"
         chance = "-" if part.flip_chance is None else "under 0.1 %" if part.flip_chance < 1e-3 else f"{part.flip_chance:.1%}"
         span = f"{part.lowest:.4g} to {part.highest:.4g}"
         verdicts = f"{part.takes - part.rejects} pass, {part.rejects} reject"
@@ -186,8 +187,8 @@ def _parts(study: Study) -> str:
 
     columns = ("", "part", "truth", "mean score", "lowest to highest", "verdicts", "distance from limit", "next verdict other")
     return table(columns, (row(i, part) for i, part in enumerate(study.parts, start=1))) + note(
-        "Distance of the part's mean from the limit it is nearest to being over, in standard deviations of the gauge: above "
-        "zero it is over. Chance that its next verdict is not its usual one: normal distribution."
+        "Distance of the part's mean deviation from the limit, in standard deviations of the gauge (EV; GRR with several "
+        "appraisers): above zero it is over. Chance that its next verdict is not its usual one: normal distribution."
     )
 
 
@@ -199,7 +200,7 @@ def _causes(study: Study) -> str:
         )
         for cause in study.causes
     )
-    return table(("", "spread between repeats", "of EV's variance", "p"), rows) + note(
+    return table(("", "spread between repeats", "of the variance", "p"), rows) + note(
         "By least squares on the differences from each part's mean, the square of each included. Causes overlap, so that their "
         "shares need not add up."
     )
@@ -213,8 +214,8 @@ def _method(study: Study) -> str:
     kept = " The interaction of appraisers and parts was kept." if study.score.interaction_kept else ""
     return note(
         f"{LIMITS} %GRR of tolerance has the limits of %GRR: the manual compares a gauge that sorts parts with the tolerance. "
-        "A score has one limit only, so this is 3 GRR over the distance from the mean score of good parts (those that always "
-        "pass, less known bad ones) to the threshold."
+        "There is an upper limit only, so this is 3 GRR over the distance from the mean of good parts (those that always pass, "
+        "less known bad ones) to the limit."
     ) + note(
         "Variation: analysis of variance with random effects (the manual's appendix A); a negative estimate is set to zero."
         f"{kept} Agreement: Fleiss' and Cohen's kappa with jackknife intervals over parts; where all agree, the lower end is "

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
+import numpy as np
+
 from calibrate.causes import Grey, Look, look, reduced
 from calibrate.scoring import Scorer
 from engines.errors import ConfigError, EngineError, ImageError, RecipeError
@@ -40,6 +42,7 @@ class Take(NamedTuple):
     name: str
     score: float  # of the kind that the thresholds are for
     level: float  # the highest pixel threshold at which it still has a region
+    deviation: float  # of both together from typical good parts, in logarithms: what the thresholds are cut by
     passed: bool
     look: Look
 
@@ -101,11 +104,13 @@ class Gauge:
         score = float(scores[SCORES.index(self.thresholds.score)])
         # Exact about the threshold, where verdicts flip.
         level = region_level(self._scorer.frame_map, self.thresholds.minimum_area, self.thresholds.pixel_threshold)
-        if not (math.isfinite(score) and math.isfinite(level)):
+        with np.errstate(divide="ignore"):  # no region at any level: the score alone decides
+            deviation = self.thresholds.deviation(score, level)
+        if not math.isfinite(deviation):
             raise EngineError(f"{where}: its score is not finite; see what the engine does with: engines verify")
         grey = reduced(image, self._geometry.region)
         seen = look(grey, self._first.setdefault(part, grey), self._geometry.region)
-        return Take(part, appraiser, name, score, level, self.thresholds.passes(score, level), seen)
+        return Take(part, appraiser, name, score, level, deviation, self.thresholds.passes(score, level), seen)
 
 
 def read_takes(gauge: Gauge, folder: Path, appraisers: bool, tell: Callable[[int, int], None]) -> list[Take]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 
@@ -17,7 +18,7 @@ from calibrate.study_advice import findings
 from calibrate.study_form import make_form
 from calibrate.studying import Take
 from engines.errors import ImageError
-from engines.thresholds import Guarantee, Thresholds
+from engines.thresholds import Guarantee, Scale, Thresholds
 
 HEADER = Header(
     line="3",
@@ -40,6 +41,8 @@ THRESHOLDS = Thresholds(
     score_threshold=1.0,
     pixel_threshold=1.0,
     minimum_area=12,
+    scale=Scale(score_centre=math.log(0.5), score_spread=0.1, level_centre=math.log(0.5), level_spread=0.1),
+    limit=math.log(2) / 0.1,
     guarantee=Guarantee(0.01, 0.95, 50, None, 0.06, 249, None),
     method="set by hand",
     promise="none",
@@ -52,7 +55,7 @@ THRESHOLDS = Thresholds(
     created_by="test",
     note="",
 )
-Change = Callable[[np.random.Generator, int], tuple[float, Look]]  # of a repeat: what it adds to the score, and its look
+Change = Callable[[np.random.Generator, int], tuple[float, Look]]  # of a repeat: what log-scores gain, and its look
 
 
 def _steady(rng: np.random.Generator, _repeat: int) -> tuple[float, Look]:
@@ -78,11 +81,15 @@ def _study(
         for j, appraiser in enumerate(appraisers):
             for repeat in range(repeats):
                 added, seen = change(rng, repeat)
-                score = mean + added + 0.05 * j
-                passed = THRESHOLDS.passes(score, level * score)
-                takes.append(Take(f"part-{i + 1:02d}", appraiser, f"{repeat}.png", score, level * score, passed, seen))
+                score = mean * math.exp(added + 0.05 * j)
+                takes.append(_take(f"part-{i + 1:02d}", appraiser, f"{repeat}.png", score, level * score, seen))
     known = {f"part-{i + 1:02d}": "bad" if word == "b" else "good" for i, word in enumerate(truth) if word != "?"}
     return evaluate(HEADER, THRESHOLDS, takes, known)
+
+
+def _take(part: str, appraiser: str, name: str, score: float, level: float, seen: Look) -> Take:
+    deviation, passed = THRESHOLDS.deviation(score, level), THRESHOLDS.passes(score, level)
+    return Take(part, appraiser, name, score, level, deviation, passed, seen)
 
 
 def _said(study: Study) -> str:
@@ -94,10 +101,10 @@ def test_a_part_at_the_threshold_flips_and_its_distance_and_chance_are_told() ->
     flipping = study.parts[3]
     assert [part.flips for part in study.parts] == [False, False, False, True, False, False]
     assert 0 < flipping.rejects < 10
-    assert flipping.distance == pytest.approx((flipping.mean - 1.0) / study.score.grr)
-    assert abs(flipping.distance) < 1
+    assert flipping.distance == pytest.approx((flipping.deviation - THRESHOLDS.limit) / study.deviation.grr)
+    assert flipping.distance == pytest.approx(math.log(0.995) / 0.02, abs=0.8)
     assert flipping.flip_chance == pytest.approx(flip_chance(flipping.distance))
-    assert study.parts[0].distance == pytest.approx(-0.5 / 0.02, rel=0.2)
+    assert study.parts[0].distance == pytest.approx(math.log(0.5) / 0.02, rel=0.2)
     assert study.parts[0].flip_chance == pytest.approx(0.0, abs=1e-12)
     assert (study.steady.count, study.steady.of) == (5, 6)
     assert study.bad_passed == (10 - flipping.rejects, 30)
@@ -110,9 +117,10 @@ def test_a_part_at_the_threshold_flips_and_its_distance_and_chance_are_told() ->
 
 def test_ratings_are_the_manuals() -> None:
     fine = _study([0.3, 0.5, 0.4, 1.8, 1.9, 1.7], truth="gggbbb")
-    assert fine.score.ev == pytest.approx(0.02, rel=0.25)
-    assert fine.good_mean == pytest.approx(0.4, abs=0.02)
-    assert fine.tolerance_percent == pytest.approx(100 * 3 * fine.score.ev / (1 - fine.good_mean))
+    assert fine.deviation.ev == pytest.approx(0.2, rel=0.25)
+    typical = np.log(np.array([0.3, 0.5, 0.4]) / 0.5).mean() / 0.1
+    assert fine.good_deviation == pytest.approx(typical, abs=0.1)
+    assert fine.tolerance_percent == pytest.approx(300 * 0.2 / (THRESHOLDS.limit - typical), rel=0.25)
     assert fine.ratings == {
         "%GRR of total variation": "acceptable",
         "ndc": "acceptable",
@@ -127,7 +135,7 @@ def test_ratings_are_the_manuals() -> None:
     assert loud.ratings["kappa over repeats"] == "not acceptable"
     assert loud.ratings["kappa against the truth"] is None
     assert "look for parts that turn or tilt" in _said(loud)
-    middle = _study([0.50, 0.60, 0.7, 0.55], change=lambda rng, _: (0.02 * float(rng.normal()), _look(rng)))
+    middle = _study([0.50, 0.60, 0.7, 0.55], change=lambda rng, _: (0.03 * float(rng.normal()), _look(rng)))
     assert middle.ratings["%GRR of total variation"] == "conditional"
 
 
@@ -142,9 +150,8 @@ def test_parts_that_are_much_alike_are_told_from_a_gauge_that_scatters() -> None
 def test_a_region_over_its_threshold_is_a_reject_whose_distance_counts() -> None:
     study = _study([0.3, 0.5, 0.7, 0.62], level=1.6)
     near = study.parts[3]
-    assert near.limit == "region"
-    assert near.distance == pytest.approx((1.6 * near.mean - 1.0) / study.region.grr)
     assert near.flips
+    assert near.distance == pytest.approx(math.log(1.6 * 0.62) / 0.02, abs=0.8)
     assert near.highest < 1.0, "by the score alone it would pass"
     assert study.parts[2].rejects == 10
 
@@ -228,19 +235,17 @@ def test_a_part_that_varies_more_than_the_others_is_pointed_out() -> None:
     for i in range(6):
         for repeat in range(6):
             score = 0.5 + 0.05 * i + (0.12 if i == 2 else 0.01) * float(rng.normal())
-            takes.append(Take(f"p{i}", "", f"{repeat}.png", score, 0.1, True, _look(rng)))
+            takes.append(_take(f"p{i}", "", f"{repeat}.png", score, 0.1, _look(rng)))
     study = evaluate(HEADER, THRESHOLDS, takes, {})
     assert [part.unsteady for part in study.parts] == [False, False, True, False, False, False]
     assert "p2: varies more than the other parts" in _said(study)
-    assert study.region.tv == 0
-    assert all(part.limit == "score" for part in study.parts), "region levels that do not vary have no distance"
 
 
 def test_appraisers_add_reproducibility() -> None:
     study = _study([0.3, 0.4, 0.5, 0.6, 0.7, 0.8], repeats=3, appraisers=("early", "late"))
     assert study.appraisers == ("early", "late")
-    assert study.score.av == pytest.approx(0.05 / 2**0.5, rel=0.4)
-    assert study.score.grr == pytest.approx(np.hypot(study.score.ev, study.score.av))
+    assert study.deviation.av == pytest.approx(0.5 / 2**0.5, rel=0.4)
+    assert study.deviation.grr == pytest.approx(np.hypot(study.deviation.ev, study.deviation.av))
     assert study.score.grr_percent_low is None
     assert len(study.ranges.values[0]) == 2
     assert "AV, appraiser variation" in make_form(study)
@@ -249,7 +254,7 @@ def test_appraisers_add_reproducibility() -> None:
 
 def test_takes_that_are_no_study_are_refused() -> None:
     rng = np.random.default_rng(0)
-    takes = [Take(f"p{i // 2}", "", f"{i}.png", 0.1 * i, 0.1, True, _look(rng)) for i in range(5)]
+    takes = [_take(f"p{i // 2}", "", f"{i}.png", 0.1 * i + 0.1, 0.1, _look(rng)) for i in range(5)]
     for chosen in (takes, takes[:2]):
         with pytest.raises(ImageError, match="2 parts at least, and the same number of repeats"):
             evaluate(HEADER, THRESHOLDS, chosen, {})
@@ -277,7 +282,7 @@ def test_the_form_stands_alone_and_says_what_was_studied() -> None:
 
 def test_a_study_in_which_nothing_varies_still_has_a_form() -> None:
     rng = np.random.default_rng(0)
-    takes = [Take(f"p{i // 2}", "", f"{i}.png", 0.5, 0.1, True, _look(rng)) for i in range(4)]
+    takes = [_take(f"p{i // 2}", "", f"{i}.png", 0.5, 0.1, _look(rng)) for i in range(4)]
     study = evaluate(HEADER, THRESHOLDS, takes, {})
     assert study.ratings["%GRR of total variation"] is None
     assert study.ratings["ndc"] is None
