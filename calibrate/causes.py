@@ -7,7 +7,6 @@ What the variation goes with need not be its only cause; it is where to look fir
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import cv2
 import msgspec
@@ -24,7 +23,7 @@ CLEAR = 0.1  # response of phase correlation below which there is no telling the
 NAMED_SHARE, NAMED_CHANCE = 0.25, 0.01  # of the variance at least, and the chance of it at most, to be named as a cause
 
 
-class Look(NamedTuple):
+class Look(msgspec.Struct, frozen=True):
     """How one picture was taken, as far as the picture tells."""
 
     x: float  # frame pixels, against the part's first picture; NaN where there is no telling

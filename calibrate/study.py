@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 
 from calibrate.agreement import Kappa, Share, against_truth, over_repeats, share
 from calibrate.causes import Cause, find_causes
@@ -59,6 +60,13 @@ class PartResult(msgspec.Struct, frozen=True):
         return 0 < self.rejects < self.takes
 
 
+class Count(msgspec.Struct, frozen=True):
+    """So many of so many takes; no interval, since takes of one part are not independent."""
+
+    count: int
+    of: int
+
+
 class Ranges(msgspec.Struct, frozen=True):
     """The range chart: highest less lowest deviation of the repeats of each part (and appraiser)."""
 
@@ -90,22 +98,12 @@ class Study(msgspec.Struct, frozen=True):
     repeats_kappa: Kappa
     right: Share | None  # parts whose verdicts are all right; None where the truth is not known
     truth_kappa: Kappa | None  # None without both good and bad parts
-    bad_passed: tuple[int, int] | None  # takes, of so many
-    good_rejected: tuple[int, int] | None
+    bad_passed: Count | None  # None without such parts
+    good_rejected: Count | None
+    ratings: dict[str, Rating | None]  # of each figure that the manual has a limit for; None: not defined in this study
     parts: tuple[PartResult, ...]
     causes: tuple[Cause, ...]
     takes: tuple[Take, ...]
-
-    @property
-    def ratings(self) -> dict[str, Rating | None]:
-        """Each figure with a limit in the manual; None: not defined in this study."""
-        return {
-            "%GRR of total variation": _rate_grr(self.score.grr_percent),
-            "ndc": None if self.score.tv == 0 else _rate_ndc(self.score.ndc),
-            "%GRR of tolerance": _rate_grr(self.tolerance_percent),
-            "kappa over repeats": rate_kappa(self.repeats_kappa),
-            "kappa against the truth": None if self.truth_kappa is None else rate_kappa(self.truth_kappa),
-        }
 
 
 class _Table(NamedTuple):
@@ -136,6 +134,9 @@ def evaluate(header: Header, thresholds: Thresholds, takes: Sequence[Take], trut
     fine = ~rejected.any(axis=1) & ~bad
     good = float(table.deviations[fine].mean()) if fine.any() else None
     room = None if good is None else thresholds.limit - good
+    tolerance = 100 * 3 * deviation.grr / room if room else None
+    repeats_kappa = over_repeats(rejected)
+    truth_kappa = against_truth(rejected[known], bad[known]) if len(set(bad[known].tolist())) == 2 else None
     always = rejected.all(axis=1) | ~rejected.any(axis=1)
     right = (rejected == bad[:, None]).all(axis=1)
     return Study(
@@ -148,23 +149,30 @@ def evaluate(header: Header, thresholds: Thresholds, takes: Sequence[Take], trut
         score=score,
         deviation=deviation,
         good_deviation=good,
-        tolerance_percent=100 * 3 * deviation.grr / room if room else None,
+        tolerance_percent=tolerance,
         ranges=Ranges(tuple(map(tuple, spans.tolist())), mean_range, lower * mean_range, upper * mean_range),
         steady=share(int(always.sum()), parts),
-        repeats_kappa=over_repeats(rejected),
+        repeats_kappa=repeats_kappa,
         right=share(int(right[known].sum()), int(known.sum())) if known.any() else None,
-        truth_kappa=against_truth(rejected[known], bad[known]) if len(set(bad[known].tolist())) == 2 else None,
+        truth_kappa=truth_kappa,
         bad_passed=_counted(~rejected[known & bad]),
         good_rejected=_counted(rejected[known & ~bad]),
+        ratings={
+            "%GRR of total variation": _rate_grr(score.grr_percent),
+            "ndc": None if score.tv == 0 else _rate_ndc(score.ndc),
+            "%GRR of tolerance": _rate_grr(tolerance),
+            "kappa over repeats": _rate_kappa(repeats_kappa),
+            "kappa against the truth": _rate_kappa(truth_kappa),
+        },
         parts=results,
-        causes=find_causes(table.deviations, np.array([take.look for take in takes]).reshape(*table.scores.shape, -1)),
+        causes=find_causes(table.deviations, np.array([astuple(take.look) for take in takes]).reshape(*table.scores.shape, -1)),
         takes=tuple(takes),
     )
 
 
-def rate_kappa(kappa: Kappa) -> Rating | None:
+def _rate_kappa(kappa: Kappa | None) -> Rating | None:
     """The manual's words: over 0.75 good to excellent, under 0.40 poor."""
-    if kappa.kappa is None:
+    if kappa is None or kappa.kappa is None:
         return None
     if kappa.kappa > KAPPA_GOOD:
         return "acceptable"
@@ -218,5 +226,5 @@ def _table(takes: Sequence[Take]) -> _Table:
     )
 
 
-def _counted(which: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> tuple[int, int] | None:
-    return (int(which.sum()), which.size) if which.size else None
+def _counted(which: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Count | None:
+    return Count(int(which.sum()), which.size) if which.size else None

@@ -63,20 +63,21 @@ def _verdicts(study: Study) -> Iterator[Finding]:
     if near:
         told = ", ".join(f"{part.name} ({part.flip_chance:.1%})" for part in near)
         yield Finding("note", f"Not flipped yet, but within {SAFE_DISTANCE:g} standard deviations of the limit: {told}.")
-    if study.bad_passed is not None and study.bad_passed[0]:
+    if study.bad_passed is not None and study.bad_passed.count:
         missed = ", ".join(part.name for part in study.parts if part.truth == "bad" and part.rejects < part.takes)
         yield Finding(
             "mend",
-            f"Bad parts passed in {study.bad_passed[0]} of {study.bad_passed[1]} takes ({missed}). Where all takes of a part "
-            "pass, the gauge repeats well and does not see the defect: better light or optics for it, tiles (--grid), or "
+            f"Bad parts passed in {study.bad_passed.count} of {study.bad_passed.of} takes ({missed}). Where all takes of a "
+            "part pass, the gauge repeats well and does not see the defect: better light or optics for it, tiles (--grid), or "
             "lower thresholds.",
         )
-    if study.good_rejected is not None and study.good_rejected[0]:
+    if study.good_rejected is not None and study.good_rejected.count:
         lost = ", ".join(part.name for part in study.parts if part.truth == "good" and part.rejects)
         yield Finding(
             "mend",
-            f"Good parts were rejected in {study.good_rejected[0]} of {study.good_rejected[1]} takes ({lost}). Where all takes "
-            "of a part are rejected, parts like it are missing among the golden samples: add some, fit and calibrate again.",
+            f"Good parts were rejected in {study.good_rejected.count} of {study.good_rejected.of} takes ({lost}). Where all "
+            "takes of a part are rejected, parts like it are missing among the golden samples: add some, fit and calibrate "
+            "again.",
         )
 
 

@@ -7,7 +7,7 @@ from html import escape
 from calibrate.agreement import Kappa, Share
 from calibrate.gauge import CONFIDENCE, Variation
 from calibrate.page import note, page, section, table
-from calibrate.study import PartResult, Rating, Study
+from calibrate.study import Count, PartResult, Rating, Study
 from calibrate.study_advice import LIMITS, findings
 from calibrate.study_charts import range_chart, score_chart
 
@@ -159,8 +159,8 @@ def _agreement(study: Study) -> str:
     def counted(one: Share | None) -> tuple[str, str]:
         return ("-", "") if one is None else (f"{one.count} of {one.of}", f"{one.low:.0%} to {one.high:.0%}")
 
-    def missed(pair: tuple[int, int] | None) -> tuple[str, str]:
-        return ("-", "") if pair is None else (f"{pair[0]} of {pair[1]}", "")
+    def missed(takes: Count | None) -> tuple[str, str]:
+        return ("-", "") if takes is None else (f"{takes.count} of {takes.of}", "")
 
     def kappa(one: Kappa | None) -> tuple[str, str]:
         return told_kappa(one), "" if one is None else told_interval(one.low, one.high)

@@ -14,8 +14,9 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
+import msgspec
 import numpy as np
 
 from calibrate.causes import Grey, Look, look, reduced
@@ -34,7 +35,7 @@ ONE = ""  # the appraiser of a study without any
 Truth = Literal["good", "bad"]
 
 
-class Take(NamedTuple):
+class Take(msgspec.Struct, frozen=True):
     """One picture of one part."""
 
     part: str

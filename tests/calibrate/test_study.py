@@ -13,7 +13,7 @@ from scipy import stats
 
 from calibrate.causes import Look, find_causes, look, reduced
 from calibrate.gauge import flip_chance
-from calibrate.study import Header, Study, evaluate
+from calibrate.study import Count, Header, Study, evaluate
 from calibrate.study_advice import findings
 from calibrate.study_form import make_form
 from calibrate.studying import Take
@@ -107,8 +107,8 @@ def test_a_part_at_the_threshold_flips_and_its_distance_and_chance_are_told() ->
     assert study.parts[0].distance == pytest.approx(math.log(0.5) / 0.02, rel=0.2)
     assert study.parts[0].flip_chance == pytest.approx(0.0, abs=1e-12)
     assert (study.steady.count, study.steady.of) == (5, 6)
-    assert study.bad_passed == (10 - flipping.rejects, 30)
-    assert study.good_rejected == (0, 30)
+    assert study.bad_passed == Count(10 - flipping.rejects, 30)
+    assert study.good_rejected == Count(0, 30)
     assert study.right is not None
     assert (study.right.count, study.right.of) == (5, 6)
     assert "mend: 1 of 6 parts did not get the same verdict each time: part-04" in _said(study)
@@ -221,7 +221,7 @@ def test_shift_brightness_and_blur_of_a_picture_are_measured() -> None:
         return look(reduced(np.clip(picture, 0, 255).astype(np.uint8), region), first, region)
 
     moved = cv2.warpAffine(noise, np.array([[1, 0, 2.5], [0, 1, -1.5]], np.float32), (400, 300), borderMode=cv2.BORDER_REFLECT)
-    assert seen(moved)[:2] == pytest.approx((2.5, -1.5), abs=0.25)
+    assert (seen(moved).x, seen(moved).y) == pytest.approx((2.5, -1.5), abs=0.25)
     assert seen(noise * 1.1).brightness / seen(noise).brightness == pytest.approx(1.1, abs=0.01)
     assert seen(noise * 1.1).sharpness == pytest.approx(seen(noise).sharpness, abs=0.1), "light is not focus"
     assert seen(cv2.GaussianBlur(noise, (0, 0), 2.0)).sharpness < seen(noise).sharpness - 0.2
