@@ -66,7 +66,7 @@ def study(
     from calibrate.study_form import make_form
     from calibrate.studying import Gauge, read_truth
     from calibrate.taking import Plan
-    from engines.recipe import load_recipe, write_file
+    from engines.recipe import load_recipe
 
     with Gauge(load_recipe(chosen.recipe), chosen.target, chosen.precision) as gauge:
         if folder is not None:
@@ -95,8 +95,8 @@ def study(
         )
     result = evaluate(header, thresholds, takes, known)
     if json_file is not None:
-        write_file(json_file, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
-    write_file(form, make_form(result).encode())
+        _write(json_file, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n", folder or keep)
+    _write(form, make_form(result).encode(), folder or keep)
     _show(result)
     console.print(f"form: {form}" + (f", JSON: {json_file}" if json_file else ""), markup=False, highlight=False)
 
@@ -156,6 +156,18 @@ def _ask(prompt: str) -> str:
         return console.input(prompt, markup=False)
     except EOFError:
         raise ConfigError("nobody is there to press Enter; run this on a terminal, or give --folder DIR") from None
+
+
+def _write(file: Path, content: bytes, pictures: Path | None) -> None:
+    from engines.recipe import write_file
+
+    try:
+        write_file(file, content)
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be written ({error.strerror or error}); name another place, and read the pictures again with "
+            f"--folder {pictures}"
+        ) from error
 
 
 def _show(study: Study) -> None:
