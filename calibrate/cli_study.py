@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from calibrate.cli_options import ConfigDir, LineName, PrecisionName, RecipeDir, Target, console, subject
 from engines.errors import ConfigError
@@ -178,7 +178,7 @@ def _show(study: Study) -> None:
     score, ratings = study.score, study.ratings
     truth = study.truth_kappa
     people = f" x {len(study.appraisers)} appraisers" if len(study.appraisers) > 1 else ""
-    table = Table("figure", "found", "interval", "rating", title_justify="left")
+    table = Table(Column("figure", no_wrap=True), "found", "interval", "rating", title_justify="left")
     table.title = f"gauge study, line {study.header.line}: {study.parts_count} parts{people} x {study.repeats} repeats"
 
     def row(name: str, found: str, interval: str = "", limit: str | None = None) -> None:

@@ -9,23 +9,23 @@ from calibrate.study import GRR_GOOD, GRR_POOR, KAPPA_GOOD, KAPPA_POOR, NDC_FEWE
 
 MENDS = {
     "position": (
-        "position of the part",
-        "mend the fixture: a stop and a clamp that put the part in the same place each time; on a moving line the trigger's "
+        "the position of the part",
+        "Mend the fixture: a stop and a clamp that put the part in the same place each time; on a moving line the trigger's "
         "timing (light barrier, encoder) and guide rails",
     ),
     "brightness": (
         "brightness",
-        "mend the light: shield it from daylight and lamps, a strobe or a constant-current supply, clean optics, exposure and "
+        "Mend the light: shield it from daylight and lamps, a strobe or a constant-current supply, clean optics, exposure and "
         "gain fixed (no automatic)",
     ),
     "sharpness": (
         "sharpness",
-        "mend the focus: lock lens and aperture, the same distance each time, a shorter exposure and a stiffer mount against "
+        "Mend the focus: lock lens and aperture, the same distance each time, a shorter exposure and a stiffer mount against "
         "vibration",
     ),
     "time": (
-        "time: it drifted over the study",
-        "let light and camera warm up for half an hour, shield the place from daylight, and take the study again",
+        "time, a drift over the study",
+        "Let light and camera warm up for half an hour, shield the place from daylight, and take the study again",
     ),
 }
 LIMITS = (
@@ -54,8 +54,9 @@ def _verdicts(study: Study) -> Iterator[Finding]:
         names = ", ".join(part.name for part in flipping)
         yield Finding(
             "mend",
-            f"{len(flipping)} of {study.parts_count} parts did not get the same verdict each time: {names}. They lie near the "
-            "limit for this gauge; less variation between repeats, or a clearer difference between good and bad, parts them.",
+            f"{len(flipping)} of {study.parts_count} parts did not get the same verdict each time: {names}. Such parts lie "
+            "near the limit for this gauge; less variation between repeats, or a clearer difference between good and bad, "
+            "mends it.",
         )
     else:
         yield Finding("good", f"Each of the {study.parts_count} parts got the same verdict in all its takes.")
@@ -111,7 +112,7 @@ def _variation(study: Study) -> Iterator[Finding]:
         return
     for cause in sorted(causes, key=lambda one: -one.share):
         what, mend = MENDS[cause.name]
-        yield Finding("mend", f"{cause.share:.0%} of the variation between repeats goes with {what}: {mend}.")
+        yield Finding("mend", f"{cause.share:.0%} of the variation between repeats goes with {what}. {mend}.")
     if not causes and study.deviation.ev > 0:
         yield Finding(
             "note",
@@ -133,8 +134,9 @@ def _scope(study: Study) -> Iterator[Finding]:
     if unsteady:
         yield Finding(
             "note",
-            f"{', '.join(unsteady)}: varies more than the other parts (over the control limit of the range chart); look at its "
-            "pictures before the figures above are trusted, since they take the gauge's variation as the same for all.",
+            f"More variation between repeats than of the other parts: {', '.join(unsteady)} (over the control limit of the "
+            "range chart). Look at their pictures before the figures above are trusted, which take the gauge's variation as "
+            "the same for all.",
         )
     if study.repeats_kappa.kappa is None:
         yield Finding("note", "Kappa over repeats is not defined: all verdicts are the same. Take good and bad parts.")

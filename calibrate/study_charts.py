@@ -10,7 +10,7 @@ from calibrate.study import Study
 
 WIDTH, HEIGHT = 560, 320  # of the drawing; the page scales it
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 30, 40
-LOG_FROM = 12.0  # highest over lowest value from which the axis is logarithmic
+LOG_FROM = 4.0  # highest over lowest value from which the axis is logarithmic
 MOST_LABELS = 25
 Scale = Callable[[float], float]
 
@@ -23,19 +23,18 @@ def score_chart(study: Study) -> str:
     slot = (WIDTH - LEFT - RIGHT) / study.parts_count
     per_part = len(values) // study.parts_count
     for i, part in enumerate(study.parts):
+        half, y = slot * 0.4, scale(part.mean)
         if part.flips:
             marks.append(
                 f'<rect class="flip" x="{_x(study, i) - slot / 2:.1f}" y="{TOP}" width="{slot:.1f}" height="{_inner()}"/>'
             )
+        marks.append(
+            f'<line class="mean" x1="{_x(study, i) - half:.1f}" x2="{_x(study, i) + half:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
         for j, take in enumerate(study.takes[i * per_part : (i + 1) * per_part]):
             x = _x(study, i) + slot * 0.6 * ((j + 0.5) / per_part - 0.5)
             kind = "pass" if take.passed else "reject"
             marks.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{scale(take.score):.1f}" r="2.6"/>')
-        half = slot * 0.36
-        y = scale(part.mean)
-        marks.append(
-            f'<line class="mean" x1="{_x(study, i) - half:.1f}" x2="{_x(study, i) + half:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
     marks.append(_level(scale(study.threshold), "threshold", f"threshold {study.threshold:.4g}"))
     key = (("pass", "pass"), ("reject", "reject"))
     return _chart(f"Score ({study.header.score}) of each take", study, ticks, marks, key)

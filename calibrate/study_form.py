@@ -85,22 +85,18 @@ def _tiles(study: Study) -> str:
         (
             "%GRR of total variation",
             _percent(score.grr_percent),
-            told_interval(score.grr_percent_low, score.grr_percent_high, ".0f"),
+            _between(told_interval(score.grr_percent_low, score.grr_percent_high, ".0f"), " %"),
         ),
-        (
-            "ndc",
-            told_ndc(score),
-            "number of distinct categories",
-        ),
+        ("ndc", told_ndc(score), "number of distinct categories"),
         (
             "kappa over repeats",
             told_kappa(study.repeats_kappa),
-            told_interval(study.repeats_kappa.low, study.repeats_kappa.high),
+            _between(told_interval(study.repeats_kappa.low, study.repeats_kappa.high)),
         ),
         (
             "kappa against the truth",
             told_kappa(truth),
-            told_interval(truth.low, truth.high) if truth else "needs good and bad parts",
+            _between(told_interval(truth.low, truth.high)) if truth else "needs good and bad parts",
         ),
     )
     return '<div class="tiles">' + "".join(_tile(name, value, small, ratings[name]) for name, value, small in tiles) + "</div>"
@@ -125,8 +121,8 @@ def _findings(study: Study) -> str:
 def _chart_note(study: Study) -> str:
     lines = " A line for each appraiser." if len(study.appraisers) > 1 else ""
     return note(
-        "Left: a dot for each take, a bar for the part's mean; parts with both verdicts are shaded. A take below the threshold "
-        f"is rejected where a region of its map is over the pixel threshold. Right: highest less lowest deviation.{lines}"
+        "Scores: a dot for each take, a bar for the part's mean; parts with both verdicts are shaded. A take below the threshold "
+        f"is rejected where a region of its map is over the pixel threshold. Ranges: highest less lowest deviation.{lines}"
     )
 
 
@@ -146,7 +142,15 @@ def _variation(study: Study) -> str:
         ("strong" if name in ("grr", "tv") else "", (text, *cells(study.score, name), *cells(study.deviation, name)[::2]))
         for name, text in names.items()
     ]
-    columns = ("", "standard deviation", "6 standard deviations", "of TV", "of variance", "deviation: std. dev.", "of TV")
+    columns = (
+        "",
+        "standard<br>deviation",
+        "6 standard<br>deviations",
+        "of TV",
+        "of<br>variance",
+        "of the<br>deviation",
+        "of TV",
+    )
     between = f"{study.score.ev_low:.4g} and {study.score.ev_high:.4g}"
     return table(columns, rows) + note(
         f"EV lies between {between}. Deviation: how far score and regions of the map are from typical good parts, in one "
@@ -182,10 +186,18 @@ def _parts(study: Study) -> str:
         chance = "-" if part.flip_chance is None else "under 0.1 %" if part.flip_chance < 1e-3 else f"{part.flip_chance:.1%}"
         span = f"{part.lowest:.4g} to {part.highest:.4g}"
         verdicts = f"{part.takes - part.rejects} pass, {part.rejects} reject"
-        cells = (str(i), escape(part.name), part.truth or "-", f"{part.mean:.4g}", span, verdicts, distance, chance)
+        cells = (f"{i}. {escape(part.name)}", part.truth or "-", f"{part.mean:.4g}", span, verdicts, distance, chance)
         return "flips" if part.flips else "", cells
 
-    columns = ("", "part", "truth", "mean score", "lowest to highest", "verdicts", "distance from limit", "next verdict other")
+    columns = (
+        "part",
+        "truth",
+        "mean<br>score",
+        "lowest to highest",
+        "verdicts",
+        "distance<br>from limit",
+        "next verdict<br>other",
+    )
     return table(columns, (row(i, part) for i, part in enumerate(study.parts, start=1))) + note(
         "Distance of the part's mean deviation from the limit, in standard deviations of the gauge (EV; GRR with several "
         "appraisers): above zero it is over. Chance that its next verdict is not its usual one: normal distribution."
@@ -222,6 +234,10 @@ def _method(study: Study) -> str:
         "that of the exact interval of the share of agreeing parts. Shares: Clopper-Pearson intervals. Recipe SHA-256: "
         f"{study.header.recipe_digest}."
     )
+
+
+def _between(interval: str, unit: str = "") -> str:
+    return f"interval {interval}{unit}" if interval else ""
 
 
 def _percent(value: float | None) -> str:

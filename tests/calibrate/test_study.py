@@ -159,9 +159,9 @@ def test_a_region_over_its_threshold_is_a_reject_whose_distance_counts() -> None
 @pytest.mark.parametrize(
     ("name", "change", "mend"),
     [
-        ("position", lambda rng, _: _shifted(rng), "mend the fixture"),
-        ("brightness", lambda rng, _: _lit(rng), "mend the light"),
-        ("sharpness", lambda rng, _: _blurred(rng), "mend the focus"),
+        ("position", lambda rng, _: _shifted(rng), "Mend the fixture"),
+        ("brightness", lambda rng, _: _lit(rng), "Mend the light"),
+        ("sharpness", lambda rng, _: _blurred(rng), "Mend the focus"),
         ("time", lambda rng, repeat: (0.05 * repeat, _look(rng)), "warm up"),
     ],
 )
@@ -238,7 +238,7 @@ def test_a_part_that_varies_more_than_the_others_is_pointed_out() -> None:
             takes.append(_take(f"p{i}", "", f"{repeat}.png", score, 0.1, _look(rng)))
     study = evaluate(HEADER, THRESHOLDS, takes, {})
     assert [part.unsteady for part in study.parts] == [False, False, True, False, False, False]
-    assert "p2: varies more than the other parts" in _said(study)
+    assert "More variation between repeats than of the other parts: p2 (" in _said(study)
 
 
 def test_appraisers_add_reproducibility() -> None:
