@@ -37,7 +37,7 @@ class Cause(msgspec.Struct, frozen=True):
 
     name: str
     spread: float  # standard deviation between repeats
-    unit: str
+    unit: str  # none for time, whose spread says nothing
     share: float  # of the variance between repeats, 0 to 1; adjusted for the number of terms
     chance: float  # p-value: that so much goes with it by chance
     named: bool  # it is large and clear enough to be looked at first
@@ -81,7 +81,7 @@ def find_causes(values: Floats, looks: Floats) -> tuple[Cause, ...]:
     found = [
         ("brightness", 100 * spread(relative), "%", [relative, relative**2]),
         ("sharpness", 100 * spread(sharpness), "%", [sharpness, sharpness**2]),
-        ("time", spread(order), "takes", [order]),
+        ("time", spread(order), "", [order]),
     ]
     if np.isfinite(x).all():
         found.insert(0, ("position", spread(x, y), "px", [x, y, x**2 + y**2]))

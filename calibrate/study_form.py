@@ -121,8 +121,9 @@ def _findings(study: Study) -> str:
 def _chart_note(study: Study) -> str:
     lines = " A line for each appraiser." if len(study.appraisers) > 1 else ""
     return note(
-        "Scores: a dot for each take, a bar for the part's mean; parts with both verdicts are shaded. A take below the threshold "
-        f"is rejected where a region of its map is over the pixel threshold. Ranges: highest less lowest deviation.{lines}"
+        "Scores: a dot for each take, a bar for the part's mean; parts with both verdicts are shaded. A take below the "
+        "threshold is rejected where a region of its map is over the pixel threshold. Ranges: highest less lowest deviation."
+        f"{lines}"
     )
 
 
@@ -205,13 +206,10 @@ def _parts(study: Study) -> str:
 
 
 def _causes(study: Study) -> str:
-    rows = (
-        (
-            "strong" if cause.named else "",
-            (cause.name, f"{cause.spread:.3g} {cause.unit}", f"{cause.share:.0%}", _chance(cause.chance)),
-        )
-        for cause in study.causes
-    )
+    rows = []
+    for cause in study.causes:
+        spread = f"{cause.spread:.3g} {cause.unit}" if cause.unit else ""
+        rows.append(("strong" if cause.named else "", (cause.name, spread, f"{cause.share:.0%}", _chance(cause.chance))))
     return table(("", "spread between repeats", "of the variance", "p"), rows) + note(
         "By least squares on the differences from each part's mean, the square of each included. Causes overlap, so that their "
         "shares need not add up."
