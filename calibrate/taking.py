@@ -66,7 +66,7 @@ class Plan(NamedTuple):
                 f"{self.folder}: holds a whole study; read it with --folder {self.folder}, or take another one with --keep DIR"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        if truth is not None and truth != self.folder / TRUTH_FILE:
+        if truth is not None and truth.resolve() != (self.folder / TRUTH_FILE).resolve():
             shutil.copyfile(truth, self.folder / TRUTH_FILE)
         return left
 
