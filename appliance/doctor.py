@@ -14,7 +14,8 @@ import numpy as np
 import zmq
 
 from appliance.capture import make_camera
-from appliance.config import ArchiveConfig, CameraConfig, Line, ModbusConfig, S7Config, need_plc
+from appliance.config import ArchiveConfig, CameraConfig, Line, need_plc
+from appliance.config_plc import ModbusConfig, S7Config
 from appliance.plc import PlcError, make_plc
 from engines.built import load_engine
 from engines.errors import UserError

@@ -6,20 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import (
-    INSECURE,
-    ArchiveConfig,
-    LineConfig,
-    ModbusConfig,
-    ModbusServerConfig,
-    OpcUaConfig,
-    PylonConfig,
-    ReplayConfig,
-    S7Config,
-    is_local,
-    load_line,
-    need_plc,
-)
+from appliance.config import INSECURE, ArchiveConfig, LineConfig, PylonConfig, ReplayConfig, is_local, load_line, need_plc
+from appliance.config_plc import ModbusConfig, ModbusServerConfig, OpcUaConfig, S7Config
 from engines.errors import ConfigError
 
 MINIMAL = 'recipe = "r"\n[camera]\nkind = "pylon"\n'
