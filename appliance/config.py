@@ -16,6 +16,7 @@ from msgspec import Meta
 from appliance.config_plc import MAX_PORT, AnyPlcConfig
 from engines.errors import ConfigError
 from engines.lines import LineRecipe, decode_toml, line_file, relative_to
+from engines.sensitivity import MOST
 
 Rate = Annotated[float, Meta(ge=0, le=10_000, description="parts a second; 0: as fast as they are taken")]
 Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^:/]+:\d{1,5}|ipc://.+)$", description="tcp://ADDRESS:PORT or ipc://FILE")]
@@ -109,9 +110,12 @@ class ReplayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 
 
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When a verdict is due."""
+    """When a verdict is due, and how far an operator may move it."""
 
     deadline_ms: Annotated[int, Meta(ge=1, le=60_000, description="from capture to verdict; later is a reject")] = 500
+    max_sensitivity: Annotated[
+        float, Meta(ge=0, le=MOST, description="share that `inspect sensitivity` may lower or raise the thresholds by")
+    ] = MOST
 
 
 class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -154,6 +158,22 @@ class ArchiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     free_gb: Annotated[float, Meta(ge=0, le=1e6, description="left free on the disk, for the journal and others")] = 1.0
 
 
+class ChallengeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `inspect challenge` shows the line, and how often it must."""
+
+    good: Annotated[str | None, Meta(description="folder of pictures that must pass")] = None
+    bad: Annotated[str | None, Meta(description="folder of pictures that must be rejected for a defect")] = None
+    every_hours: Annotated[
+        Annotated[float, Meta(gt=0, le=8_760)] | None,
+        Meta(description="the line does not start without a passed challenge that is younger"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse half of a challenge."""
+        if (self.good is None) != (self.bad is None):
+            raise ValueError("good and bad belong together: give both, or none where parts are shown")
+
+
 class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One line: a camera, a recipe, a stream of verdicts."""
 
@@ -163,6 +183,12 @@ class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     plc: AnyPlcConfig | None = None
     journal: JournalConfig | None = None
     archive: ArchiveConfig | None = None
+    challenge: ChallengeConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse challenges without a journal, which they are signed into."""
+        if self.challenge is not None and self.journal is None:
+            raise ValueError("challenge: results are signed into the journal, and none is kept; add [journal] with its file")
 
 
 class Line(msgspec.Struct, frozen=True):
