@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from appliance.config import Line, need_journal
-from appliance.journal_chain import records, write_record
+from appliance.journal_chain import Row, records, write_record
 from appliance.loaded import LoadedRecipe
 from appliance.messages import Reason, UtcTime, VerdictName
 from appliance.notices import Notify
@@ -101,16 +101,20 @@ def sign(line: Line, challenge: Challenge) -> int:
 def challenges(file: Path) -> Iterator[Challenge]:
     """A journal's challenges, newest first. Raises ConfigError for no journal, and for a record that was changed."""
     for row in records(file):
-        try:
-            challenge = msgspec.json.decode(row.content, type=Challenge)
-        except msgspec.DecodeError:
-            challenge = None
-        if challenge is None or not row.intact:
+        challenge = _decoded(row)
+        if challenge is None:
             raise ConfigError(
                 f"{file}: row {row.number} is no challenge as it was signed: it or the row before was changed; "
                 "see how far the journal holds with: inspect audit --line LINE"
             )
         yield challenge
+
+
+def _decoded(row: Row) -> Challenge | None:
+    try:
+        return msgspec.json.decode(row.content, type=Challenge) if row.intact else None
+    except msgspec.DecodeError:
+        return None
 
 
 def due(line: Line, conditions: Conditions) -> str | None:

@@ -58,11 +58,14 @@ def challenge(
                 for one in show_pictures(loaded_line, loaded, pictures):
                     shown.append(one)
                     steps.tell(len(shown), len(pictures))
+        fitted = {sample.sha256 for sample in loaded.recipe.manifest.golden}
         record = record_of(loaded_line, loaded, shown, "parts" if parts else "pictures", by or account(), note)
     if as_json:
         EventLog(console, as_json=True).challenge(record)
     else:
         _print(record)
+        if seen := sum(one.sha256 in fitted for one in shown):
+            console.print(f"[yellow]{seen} of these pictures are golden samples of the recipe: others would say more[/]")
     row = sign(loaded_line, record)
     if not as_json:
         _say(f"{record.summary}; signed by {record.by} as row {row} of {journal}", record.passed)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from appliance.clock import utc_now
 from appliance.config import Line
+from appliance.messages import RecipeAnswer
 from appliance.notices import Notify
 from engines.errors import ConfigError, EngineError, RecipeError
 from engines.recipe import Recipe, load_recipe
@@ -26,10 +27,7 @@ from engines.sensitivity import (
 )
 from engines.thresholds import Thresholds, load_thresholds
 
-if TYPE_CHECKING:
-    from appliance.messages import RecipeAnswer
-
-Ask = Callable[[Path], "RecipeAnswer | None"]  # has the running line load a recipe's folder; None: none runs
+Ask = Callable[[Path], RecipeAnswer | None]  # has the running line load a recipe's folder; None: none runs
 
 
 class Sensitivity(NamedTuple):
