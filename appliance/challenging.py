@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from appliance.capture import Camera, CameraError, Frame, make_camera
-from appliance.challenge import Challenge, Shown, conditions_of
+from appliance.challenge import Challenge, Shown, conditions_of, sign
 from appliance.change_over import held
 from appliance.clock import utc_now
 from appliance.config import CameraConfig, Line
@@ -99,8 +99,26 @@ def show_parts(line: Line, loaded: LoadedRecipe, each: int, ask: Ask) -> Iterato
         yield from through(loaded, frames(camera), lambda job: _outcome(job, line, waiting.popleft()), in_flight=1)
 
 
-def record_of(line: Line, loaded: LoadedRecipe, shown: Sequence[Shown], kind: str, by: str, note: str) -> Challenge:
-    """The record to be signed; passed when something was shown, and all of it came out right."""
+def take(
+    line: Line, loaded: LoadedRecipe, outcomes: Iterator[Shown], kind: str, by: str, note: str, tell: Callable[[Shown], None]
+) -> Challenge:
+    """Wait for all outcomes, each told as it comes; returns the record that is to be signed.
+
+    Whoever breaks off after something came out wrong has failed the challenge: that is signed here, and then raised.
+    """
+    shown: list[Shown] = []
+    try:
+        for one in outcomes:
+            shown.append(one)
+            tell(one)
+    except BaseException:
+        if not all(one.right for one in shown):
+            sign(line, _record(line, loaded, shown, kind, by, f"broken off. {note}".strip()))
+        raise
+    return _record(line, loaded, shown, kind, by, note)
+
+
+def _record(line: Line, loaded: LoadedRecipe, shown: list[Shown], kind: str, by: str, note: str) -> Challenge:
     return Challenge(
         time=utc_now(),
         by=by,

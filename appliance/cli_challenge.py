@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 challenge_app = typer.Typer()
 console = Console(soft_wrap=True, highlight=False)
+guide = Console(
+    stderr=True, soft_wrap=True, highlight=False
+)  # for the person at the camera: also where a program reads the rest
 
 
 @challenge_app.command(epilog="Example:  inspect challenge --line 3 --by anna")
@@ -34,9 +37,10 @@ def challenge(
     The result is signed into the line's journal. Pictures can be shown while the line runs, parts only while it stands.
     """
     import os
+    from itertools import count
 
     from appliance.challenge import sign
-    from appliance.challenging import known_pictures, record_of, show_parts, show_pictures
+    from appliance.challenging import known_pictures, show_parts, show_pictures, take
     from appliance.config import load_line, need_journal
     from appliance.console_log import EventLog
     from appliance.loaded import LoadedRecipe
@@ -45,30 +49,35 @@ def challenge(
     loaded_line = load_line(line, config_dir)
     journal = need_journal(loaded_line)
     pictures = [] if parts else known_pictures(loaded_line)
-    shown: list[Shown] = []
-    if not parts:
-        os.nice(10)  # a line that runs on this box goes first
+    whose = (by or account(), note)
     with closing(LoadedRecipe(loaded_line, loaded_line.path(loaded_line.config.recipe))) as loaded:
         if parts:
-            for one in show_parts(loaded_line, loaded, each, _ask):
-                shown.append(one)
-                _say(f"{one.name}: {_verdict(one)}", one.right)
+            outcomes = show_parts(loaded_line, loaded, each, _ask)
+            record = take(
+                loaded_line,
+                loaded,
+                outcomes,
+                "parts",
+                *whose,
+                lambda one: _say(guide, f"{one.name}: {_verdict(one)}", one.right),
+            )
         else:
+            os.nice(10)  # a line that runs on this box goes first
+            outcomes, done = show_pictures(loaded_line, loaded, pictures), count(1)
             with Steps(Console(stderr=True), "challenge").shown() as steps:
-                for one in show_pictures(loaded_line, loaded, pictures):
-                    shown.append(one)
-                    steps.tell(len(shown), len(pictures))
+                record = take(
+                    loaded_line, loaded, outcomes, "pictures", *whose, lambda _: steps.tell(next(done), len(pictures))
+                )
         fitted = {sample.sha256 for sample in loaded.recipe.manifest.golden}
-        record = record_of(loaded_line, loaded, shown, "parts" if parts else "pictures", by or account(), note)
     if as_json:
         EventLog(console, as_json=True).challenge(record)
     else:
         _print(record)
-        if seen := sum(one.sha256 in fitted for one in shown):
+        if seen := sum(one.sha256 in fitted for one in record.shown):
             console.print(f"[yellow]{seen} of these pictures are golden samples of the recipe: others would say more[/]")
     row = sign(loaded_line, record)
     if not as_json:
-        _say(f"{record.summary}; signed by {record.by} as row {row} of {journal}", record.passed)
+        _say(console, f"{record.summary}; signed by {record.by} as row {row} of {journal}", record.passed)
     if not record.passed:
         raise typer.Exit(1)
 
@@ -95,18 +104,18 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def _say(text: str, good: bool) -> None:
-    console.print(escape(text), style="green" if good else "bold red")
+def _say(to: Console, text: str, good: bool) -> None:
+    to.print(escape(text), style="green" if good else "bold red")
 
 
 def _ask(text: str, wait: bool) -> None:
     from engines.errors import ConfigError
 
     if not wait:
-        console.print(escape(text))
+        guide.print(escape(text))
         return
     try:
-        console.input(f"{escape(text)}, then press Enter ")
+        guide.input(f"{escape(text)}, then press Enter ")
     except EOFError:
         raise ConfigError("--parts: needs a person who presses Enter; run it on a terminal") from None
 

@@ -28,7 +28,7 @@ from appliance.challenge import (
     need_challenge,
     sign,
 )
-from appliance.challenging import known_pictures, record_of, show_parts, show_pictures
+from appliance.challenging import known_pictures, show_parts, show_pictures, take
 from appliance.change_over import held
 from appliance.cli import app
 from appliance.config import Line
@@ -107,10 +107,10 @@ def run(line: Line, *words: str, monkeypatch: pytest.MonkeyPatch) -> Result:
     return CliRunner().invoke(app, [words[0], "--line", line.name, "--config-dir", str(line.file.parent), *words[1:]])
 
 
-def shown_pictures(line: Line) -> tuple[list[Shown], Challenge]:
+def show_all(line: Line, tell: Callable[[Shown], None] = lambda _: None) -> Challenge:
     with closing(LoadedRecipe(line, line.path(line.config.recipe))) as loaded:
-        shown = list(show_pictures(line, loaded, known_pictures(line)))
-        return shown, record_of(line, loaded, shown, "pictures", "anna", "early shift")
+        outcomes = show_pictures(line, loaded, known_pictures(line))
+        return take(line, loaded, outcomes, "pictures", "anna", "early shift", tell)
 
 
 def test_known_pictures_that_come_out_right_are_signed_into_the_journal(
@@ -175,11 +175,29 @@ def test_a_bad_part_must_be_rejected_for_its_defect_and_for_nothing_else(line: L
     made_engine.act = act
     pictures = line.path("../bad")
     (pictures / "001.png").write_bytes((pictures / "001.png").read_bytes()[:500])
-    shown, record = shown_pictures(line)
+    record = show_all(line)
+    shown = record.shown
     assert [one.reason for one in shown] == ["", "", "engine-fault", "no-image", "defect"]
     assert [one.right for one in shown] == [True, True, False, False, True]
     assert [one.margin is None for one in shown] == [False, False, True, True, False]
     assert not record.passed
+
+
+@pytest.mark.parametrize(("first", "signed"), [(1, ["broken off. early shift"]), (GOOD + 1, [])])
+def test_who_breaks_off_after_a_wrong_outcome_has_failed(
+    line: Line, made_engine: MadeEngine, first: int, signed: list[str]
+) -> None:
+    made_engine.act = bad_from(first)
+
+    def break_off(_one: Shown) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        show_all(line, break_off)
+    file = line.path("journal.db")
+    found = list(challenges(file)) if file.exists() else []
+    assert [one.note for one in found] == signed
+    assert not any(one.passed for one in found)
 
 
 def test_pictures_go_the_very_path_of_the_lines_parts(
@@ -191,9 +209,9 @@ def test_pictures_go_the_very_path_of_the_lines_parts(
             shutil.copy2(parts_folder / f"{number:03d}.png", tmp_path / name)
     line = make_line(recipe=recipe.folder, journal=JOURNAL, challenge={"good": "../good", "bad": "../bad"})
     given = {verdict.source: verdict for verdict in verdicts_of(inspect_all(line, parts=7))}
-    shown, record = shown_pictures(line)
+    record = show_all(line)
     assert record.conditions.engine == "torch float32"
-    for one in shown:
+    for one in record.shown:
         verdict = given[Path(one.name).name]
         assert (one.score, one.verdict, one.reason, one.threshold) == (
             verdict.score, verdict.verdict, verdict.reason, verdict.threshold,
@@ -398,8 +416,9 @@ def test_a_person_is_guided_through_known_parts(
     with closing(LoadedRecipe(line, recipe.folder)) as loaded:
         with held(line), pytest.raises(ConfigError, match="line 3 is running already"):
             list(show_parts(line, loaded, 2, unexpected))
-        shown = list(show_parts(line, loaded, 2, lambda text, wait: asked.append((text, wait))))
-        record = record_of(line, loaded, shown, "parts", "anna", "")
+        outcomes = show_parts(line, loaded, 2, lambda text, wait: asked.append((text, wait)))
+        record = take(line, loaded, outcomes, "parts", "anna", "", lambda _: None)
+        shown = record.shown
         conditions = conditions_of(line, loaded)
     assert asked == [(f"put a known {kind} part {i} of 2 under the camera", True) for kind in ("good", "bad") for i in (1, 2)]
     assert [(one.name, one.expected) for one in shown] == [
