@@ -19,7 +19,7 @@ challenge_app = typer.Typer()
 console = Console(soft_wrap=True, highlight=False)
 guide = Console(
     stderr=True, soft_wrap=True, highlight=False
-)  # for the person at the camera: also where a program reads the rest
+)  # for the person at the camera
 
 
 @challenge_app.command(epilog="Example:  inspect challenge --line 3 --by anna")
@@ -53,14 +53,7 @@ def challenge(
     with closing(LoadedRecipe(loaded_line, loaded_line.path(loaded_line.config.recipe))) as loaded:
         if parts:
             outcomes = show_parts(loaded_line, loaded, each, _ask)
-            record = take(
-                loaded_line,
-                loaded,
-                outcomes,
-                "parts",
-                *whose,
-                lambda one: _say(guide, f"{one.name}: {_verdict(one)}", one.right),
-            )
+            record = take(loaded_line, loaded, outcomes, "parts", *whose, _tell)
         else:
             os.nice(10)  # a line that runs on this box goes first
             outcomes, done = show_pictures(loaded_line, loaded, pictures), count(1)
@@ -106,6 +99,10 @@ def _number(value: float | None) -> str:
 
 def _say(to: Console, text: str, good: bool) -> None:
     to.print(escape(text), style="green" if good else "bold red")
+
+
+def _tell(one: Shown) -> None:
+    _say(guide, f"{one.name}: {_verdict(one)}", one.right)
 
 
 def _ask(text: str, wait: bool) -> None:
