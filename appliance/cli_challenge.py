@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 challenge_app = typer.Typer()
 console = Console(soft_wrap=True, highlight=False)
-guide = Console(
-    stderr=True, soft_wrap=True, highlight=False
-)  # for the person at the camera
+guide = Console(stderr=True, soft_wrap=True, highlight=False)  # for the person at the camera
 
 
 @challenge_app.command(epilog="Example:  inspect challenge --line 3 --by anna")

@@ -94,7 +94,7 @@ def _show(line: Line) -> None:
         console.print(f"[yellow]with this sensitivity {consequence(now.offset)}[/]")
     if now.ended is not None:
         console.print(f"[yellow]not in force any more, as the thresholds are others now:[/] {escape(told(now.ended))}")
-    if changes := load_changes(recipe):
+    if changes := load_changes(recipe.folder):
         history = Table("changed (UTC)", "sensitivity", "thresholds", "by", "note", title="history")
         for one in reversed(changes):
             version = f"version {one.thresholds_version}"

@@ -52,7 +52,7 @@ def compared_with(line: Line, recipe: Recipe, thresholds: Thresholds | None) -> 
 
     Raises RecipeError for a damaged file, ConfigError for more than the line's file allows.
     """
-    changes = load_changes(recipe)
+    changes = load_changes(recipe.folder)
     change = in_force(changes, thresholds)
     check_bound(line, change)
     moved = None if thresholds is None else adjusted(thresholds, change)
@@ -92,18 +92,18 @@ def set_sensitivity(line: Line, offset: float, by: str, note: str, ask: Ask) -> 
     check_bound(line, change)
     file, aside = recipe.folder / FILE, None
     try:
-        before = load_changes(recipe)
+        before = load_changes(recipe.folder)
     except RecipeError:
         if offset:
             raise
         before, aside = (), damaged_name(recipe.folder)  # a reset is what mends it
         file.rename(aside)
-    save_changes(recipe, (*before, change))
+    save_changes(recipe.folder, (*before, change))
     answer = ask(recipe.folder)
     if answer is None:
         return f"line {line.name} does not run; it will start with this"
     if answer.state == "failed":
-        save_changes(recipe, before)
+        save_changes(recipe.folder, before)
         if aside is not None:
             aside.rename(file)
         raise EngineError(f"line {line.name} goes on as it was, and nothing was written: {answer.text}")

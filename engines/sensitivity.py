@@ -6,6 +6,7 @@ made for only: a new calibration, or a version taken up again, ends it.  The las
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from engines.errors import RecipeError
-from engines.recipe import Recipe, Sha256, decode_json, write_file
+from engines.recipe import Sha256, decode_json, write_file
 from engines.thresholds import Thresholds
 
 FILE = "sensitivity.json"
@@ -38,9 +39,9 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     changes: Annotated[tuple[Change, ...], Meta(min_length=1)]  # the oldest first
 
 
-def load_changes(recipe: Recipe) -> tuple[Change, ...]:
+def load_changes(folder: Path) -> tuple[Change, ...]:
     """Every change of a recipe's sensitivity, the oldest first. Raises RecipeError, with the mend, for a damaged file."""
-    file = recipe.folder / FILE
+    file = folder / FILE
     try:
         return decode_json(file.read_bytes(), _File, file).changes
     except FileNotFoundError:
@@ -52,13 +53,19 @@ def load_changes(recipe: Recipe) -> tuple[Change, ...]:
         ) from error
 
 
-def save_changes(recipe: Recipe, changes: tuple[Change, ...]) -> None:
+def save_changes(folder: Path, changes: tuple[Change, ...]) -> None:
     """Write the file whole or not at all; without changes there is none."""
-    file = recipe.folder / FILE
+    file = folder / FILE
     if changes:
         write_file(file, msgspec.json.format(msgspec.json.encode(_File(changes)), indent=2) + b"\n")
     else:
         file.unlink(missing_ok=True)
+
+
+def keep_changes(folder: Path, renewed: Path) -> None:
+    """Copy the file into a recipe that takes another's place; what it says has ended there, and stays on record."""
+    if (folder / FILE).exists():
+        shutil.copy2(folder / FILE, renewed)
 
 
 def in_force(changes: tuple[Change, ...], thresholds: Thresholds | None) -> Change | None:

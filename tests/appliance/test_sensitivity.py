@@ -140,7 +140,7 @@ def test_a_line_compares_with_what_the_operator_has_set(line: Line, made_engine:
         assert [one.severity for one in told] == (["warning"] if offset else [])
         assert all(f"sensitivity {offset * 100:+g} % set by otto" in one.text for one in told)
     assert calibrated(line)[1] == thresholds, "what was signed stays"
-    assert [one.offset for one in load_changes(recipe)] == [0.0, 0.05, 0.05, 0.0, -0.05, -0.05]
+    assert [one.offset for one in load_changes(recipe.folder)] == [0.0, 0.05, 0.05, 0.0, -0.05, -0.05]
 
 
 def test_regions_are_found_at_the_moved_pixel_threshold(line: Line, made_engine: MadeEngine) -> None:
@@ -202,7 +202,7 @@ def test_a_line_that_runs_another_recipe_is_left_alone(line: Line, made_engine: 
         assert isinstance(done.exception, EngineError)
         assert "goes on as it was, and nothing was written: it runs" in str(done.exception)
         assert one.recipe_name == "recipe"
-    assert load_changes(load_recipe(tmp_path / "other")) == ()
+    assert load_changes(tmp_path / "other") == ()
 
 
 @pytest.mark.parametrize(("before", "kept"), [(None, []), ("good", [0.1]), ("damaged", None)])
@@ -220,7 +220,7 @@ def test_a_line_that_refuses_leaves_everything_as_it_was(line: Line, before: str
     assert (file.read_bytes() if file.exists() else None) == content
     assert {one.name for one in recipe.folder.iterdir()} == files
     if kept is not None:
-        assert [one.offset for one in load_changes(recipe)] == kept
+        assert [one.offset for one in load_changes(recipe.folder)] == kept
     outcome = set_sensitivity(line, 0.0, "otto", "", lambda _: RecipeAnswer("loading", "still loading; see its log"))
     assert outcome == "written, but still loading; see its log"
 
@@ -239,7 +239,7 @@ def test_a_damaged_file_is_refused_and_a_reset_mends_it(line: Line, made_engine:
     ):
         file.write_bytes(content)
         with pytest.raises(RecipeError, match=r"sensitivity\.json: the sensitivity cannot be read"):
-            load_changes(recipe)
+            load_changes(recipe.folder)
     for refused in (lambda: LoadedRecipe(line, recipe.folder), lambda: set_sensitivity(line, 0.05, "otto", "", nobody)):
         with pytest.raises(RecipeError, match=r"sensitivity\.json: .*: inspect sensitivity --line LINE --reset"):
             refused()
@@ -247,7 +247,7 @@ def test_a_damaged_file_is_refused_and_a_reset_mends_it(line: Line, made_engine:
     assert doctors(line).outcome == "failed"
     done = run(line, "--reset", "--by", "anna")
     assert done.exit_code == 0, done.output
-    assert [(one.offset, one.by) for one in load_changes(recipe)] == [(0.0, "anna")]
+    assert [(one.offset, one.by) for one in load_changes(recipe.folder)] == [(0.0, "anna")]
     assert (recipe.folder / "sensitivity.damaged-1.json").read_bytes() == b"{", "kept aside"
 
 
@@ -317,8 +317,8 @@ def test_bad_input_is_refused(line: Line, words: list[str], complaint: str) -> N
 def test_without_changes_there_is_no_file(recipe: Recipe, tmp_path: Path) -> None:
     shutil.copytree(recipe.folder, tmp_path / "recipe", copy_function=os.link)
     copied = load_recipe(tmp_path / "recipe")
-    save_changes(copied, (change(),))
-    assert load_changes(copied) == (change(),)
-    save_changes(copied, ())
+    save_changes(copied.folder, (change(),))
+    assert load_changes(copied.folder) == (change(),)
+    save_changes(copied.folder, ())
     assert not (copied.folder / FILE).exists()
-    assert load_changes(copied) == ()
+    assert load_changes(copied.folder) == ()
