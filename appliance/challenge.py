@@ -6,7 +6,6 @@ newest one of these counts, whether it was passed or not.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -167,7 +166,7 @@ class ChallengeWatch:
         while not self._closing.wait(LOOK_S):
             try:
                 why = due(self._line, self._conditions())
-            except (UserError, sqlite3.Error) as error:
+            except UserError as error:
                 why = f"whether a challenge is due cannot be seen: {error}"
             if why and not told:
                 self._notify("warning", f"{why}; the line goes on", "challenge-due")

@@ -90,17 +90,20 @@ def write_record(file: Path, content: bytes) -> int:
 
 
 def records(file: Path) -> Iterator[Row]:
-    """What is no verdict, newest first. Raises ConfigError for no journal."""
+    """What is no verdict, newest first. Raises ConfigError for what is no journal, or cannot be read as one."""
     # The row before is looked up by its number: an edited record is seen without examining the whole journal.
     statement = """
         SELECT number, content, chain, (SELECT chain FROM verdicts AS before WHERE before.number = verdicts.number - 1)
         FROM verdicts WHERE decided IS NULL ORDER BY number DESC
     """
     with closing(read_journal(file)) as database:
-        for number, content, chain, before in database.execute(statement):
-            if number == 1:
-                before = FIRST
-            yield Row(number, content, before is not None and link(before, content.encode()) == chain)
+        try:
+            for number, content, chain, before in database.execute(statement):
+                if number == 1:
+                    before = FIRST
+                yield Row(number, content, before is not None and link(before, content.encode()) == chain)
+        except sqlite3.Error as error:
+            raise ConfigError(f"{file}: cannot be read as a journal ({error}); restore it from its backup") from error
 
 
 def read_journal(file: Path) -> sqlite3.Connection:

@@ -105,9 +105,7 @@ def _show(recipe: Path, result: Thresholds) -> None:
         )
     console.print(table)
     if change := ended(load_changes(recipe), result):
-        console.print(
-            f"{told(change)} ends with this; a line that runs goes on with it until it starts anew", markup=False
-        )
+        console.print(f"{told(change)} ends with this; a line that runs goes on with it until it starts anew", markup=False)
     if result.rejects:
         _show_rejects(result)
 

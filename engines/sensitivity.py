@@ -108,13 +108,13 @@ def told(change: Change) -> str:
     return f"sensitivity {per_cent(change.offset)} set by {change.by} at {change.changed[:19]}{note}"
 
 
+def damaged_name(folder: Path) -> Path:
+    """A free name for a file that cannot be read, to keep it aside."""
+    return next(name for i in range(1, 10_000) if not (name := folder / f"sensitivity.damaged-{i}.json").exists())
+
+
 def _is_for(change: Change, thresholds: Thresholds | None) -> bool:
     return thresholds is not None and (change.thresholds_version, change.recipe_digest) == (
         thresholds.version,
         thresholds.recipe_digest,
     )
-
-
-def damaged_name(folder: Path) -> Path:
-    """A free name for a file that cannot be read, to keep it aside."""
-    return next(name for i in range(1, 10_000) if not (name := folder / f"sensitivity.damaged-{i}.json").exists())
