@@ -60,10 +60,9 @@ def make_report(request: ReportRequest) -> Path:
             _tiles(recipe, thresholds),
             section("What is guaranteed", _guarantee(thresholds, charts)),
             section("Golden samples", _golden(recipe, thresholds, strip)),
-            section("Template", _template(recipe, template)),
             section("What this line can see", _detectability(recipe, detectability)),
             section("Examples", _examples(shown, thresholds)),
-            section("Fit", charts["fit"].svg),
+            section("Template and fit", _fit(recipe, template, charts["fit"])),
             section("Engines", _engines(recipe)),
             section("Versions and digests", _versions(recipe, thresholds)),
             '<div class="sign"><div>calibrated by, date</div><div>approved by, date</div></div>',
@@ -195,15 +194,17 @@ def _golden(recipe: Recipe, thresholds: Thresholds, strip: bytes) -> str:
     return _pairs(rows) + _picture(strip, "golden samples") + note("Golden samples, evenly drawn from the set.")
 
 
-def _template(recipe: Recipe, template: bytes) -> str:
-    names = recipe.manifest.templates
-    pinned = recipe.manifest.model.templates_file == TEMPLATE
+def _fit(recipe: Recipe, template: bytes, curve: Chart) -> str:
+    manifest = recipe.manifest
+    names = manifest.templates
+    pinned = manifest.model.templates_file == TEMPLATE
     text = (
         f"Every part is compared with it: {names[0]}."
         if pinned
         else f"The first of a bank of {len(names)}: {names[0]}. Every part is compared with the most similar of them."
     )
-    return f'<div class="charts">{_picture(template, "template")}<div>{note(text)}</div></div>'
+    rows = [("Template", text), ("Fit", f"{manifest.steps} steps, seed {manifest.seed}"), ("Profile", manifest.profile)]
+    return f'<div class="charts"><div>{_picture(template, "template")}</div><div>{curve.svg}{_pairs(rows)}</div></div>'
 
 
 def _detectability(recipe: Recipe, file: Path) -> str:

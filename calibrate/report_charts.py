@@ -22,7 +22,7 @@ STYLE: Any = {
     "axes.edgecolor": LINE,
     "axes.labelcolor": SOFT,
     "axes.titlesize": 11,
-    "axes.titleweight": "semibold",
+    "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.titlecolor": INK,
     "axes.spines.top": False,
@@ -80,8 +80,8 @@ def curve_chart(manifest: Manifest) -> Chart:
     with _drawn(6.6, 3.0) as (figure, axes):
         axes.plot(steps, curve, color=BLUE, linewidth=1.6, label="while fitting, tokens masked")
         axes.plot([manifest.steps], [manifest.held_out_loss], "o", color=RED, label=f"held out: {manifest.held_out_loss:.3f}")
-        axes.set(title="Loss", xlabel="step", yscale="log")
-        axes.grid(which="minor", linewidth=0.3)
+        axes.set(title="Loss of the fit", xlabel="step", ylabel="loss")
+        axes.set_ylim(bottom=0)
         axes.legend()
         return _chart(figure)
 
@@ -100,6 +100,7 @@ def trade_off_chart(thresholds: Thresholds) -> Chart:
             title="What other limits would cost and detect",
             xlabel=f"good parts rejected at most, % (at {sure} confidence)",
             ylabel="known rejects detected, %",
+            ylim=(-3, 103),
         )
         axes.legend()
         return _chart(figure)
