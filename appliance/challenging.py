@@ -91,7 +91,7 @@ def show_parts(line: Line, loaded: LoadedRecipe, each: int, ask: Ask) -> Iterato
             for i in range(1, each + 1):
                 frame = _picture_of_part(camera, config, ask, f"known {kind} part {i} of {each}")
                 assert frame.image is not None, "seen to there"
-                digest = hashlib.sha256(np.ascontiguousarray(frame.image)).hexdigest()
+                digest = hashlib.sha256(np.ascontiguousarray(frame.image).data).hexdigest()
                 waiting.append(Known(f"{kind} part {i}", expected, digest))
                 yield frame
 

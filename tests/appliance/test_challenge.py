@@ -429,7 +429,7 @@ def test_a_person_is_guided_through_known_parts(
     ]
     assert record.passed
     assert (record.kind, record.conditions) == ("parts", conditions)
-    digests = [hashlib.sha256(part).hexdigest() for part in parts]
+    digests = [hashlib.sha256(part.data).hexdigest() for part in parts]
     if trigger == "software":
         assert [one.sha256 for one in shown] == digests, "one trigger a part"
     else:

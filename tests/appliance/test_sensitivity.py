@@ -245,8 +245,7 @@ def test_a_damaged_file_is_refused_and_a_reset_mends_it(line: Line, made_engine:
             refused()
     assert file.read_bytes() == b"{"
     assert doctors(line).outcome == "failed"
-    done = run(line, "--reset", "--by", "anna")
-    assert done.exit_code == 0, done.output
+    set_sensitivity(line, 0.0, "anna", "", nobody)
     assert [(one.offset, one.by) for one in load_changes(recipe.folder)] == [(0.0, "anna")]
     assert (recipe.folder / "sensitivity.damaged-1.json").read_bytes() == b"{", "kept aside"
 
@@ -286,8 +285,10 @@ def test_the_quality_engineer_may_narrow_it(line: Line, made_engine: MadeEngine)
 
 def test_the_command_shows_what_holds_and_its_history(line: Line) -> None:
     _, thresholds = calibrated(line)
-    assert run(line, "-2.5%", "--by", "anna").exit_code == 0
-    assert run(line, "+20", "--by", "otto", "--note", "[batch 7]").exit_code == 0
+    done = run(line, "-2.5%", "--by", "anna")
+    assert done.exit_code == 0, done.output
+    assert "line 3 does not run; it will start with this" in done.output
+    set_sensitivity(line, 0.2, "otto", "[batch 7]", nobody)
     shown = run(line).output
     assert "line 3: sensitivity +20 %" in shown
     assert f"{thresholds.score_threshold * 0.8:.6g}" in shown
