@@ -15,6 +15,7 @@ from engines.assemble import load_network
 from engines.golden_samples import read_samples
 from engines.model_config import BANK, BankRatio, THFRConfig
 from engines.recipe import WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
+from engines.sensitivity import keep_changes
 from engines.templates import write_templates
 from engines.thresholds import keep_history
 
@@ -47,4 +48,5 @@ def remake_bank(recipe: Recipe, golden: Path, ratio: BankRatio) -> Recipe:
         write_templates(folder, BANK, templates)
         seal(folder, renewed)
         keep_history(recipe.folder, folder)
+        keep_changes(recipe.folder, folder)
     return load_recipe(recipe.folder)
