@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -63,3 +64,15 @@ def subject(
     from engines.targets import default_precision
 
     return Subject(recipe, golden, target, precision or default_precision(target))
+
+
+def share(option: str, text: str) -> float:
+    """A share such as 0.5% or 0.005. Raises ConfigError for any other text, and for what is not between 0 and 1."""
+    number, percent = (text[:-1], True) if text.endswith("%") else (text, False)
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise ConfigError(f"{option} {text}: give a share such as 0.5% or 0.005, more than 0 and less than 1")
+    return value

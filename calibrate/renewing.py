@@ -9,7 +9,7 @@ import msgspec
 from engines.model_config import ModelConfig
 from engines.recipe import WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
 from engines.templates import Templates, write_templates
-from engines.thresholds import FILE, HISTORY, IGNORE_MASK
+from engines.thresholds import keep_history
 
 
 def renew(recipe: Recipe, model: ModelConfig, names: tuple[str, ...], templates: Templates) -> Recipe:
@@ -25,9 +25,5 @@ def renew(recipe: Recipe, model: ModelConfig, names: tuple[str, ...], templates:
         shutil.copy2(recipe.folder / WEIGHTS, folder)
         write_templates(folder, model.templates_file, templates)
         seal(folder, renewed)
-        for unsealed in (FILE, IGNORE_MASK):
-            if (recipe.folder / unsealed).exists():
-                shutil.copy2(recipe.folder / unsealed, folder)
-        if (recipe.folder / HISTORY).is_dir():
-            shutil.copytree(recipe.folder / HISTORY, folder / HISTORY)
+        keep_history(recipe.folder, folder)
     return load_recipe(recipe.folder)

@@ -53,11 +53,7 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def close(self) -> bool:
         """Whether its numbers are near the reference's; whatever compares as false, NaN included, is not."""
-        return (
-            self.frames > 0
-            and self.map_error <= self.limits.map_error
-            and self.correlation >= self.limits.correlation
-        )
+        return self.frames > 0 and self.map_error <= self.limits.map_error and self.correlation >= self.limits.correlation
 
     @property
     def passed(self) -> bool:

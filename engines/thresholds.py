@@ -7,6 +7,7 @@ a new fit.  It is bound to one recipe by that recipe's digest.  Every version th
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -29,16 +30,18 @@ class Scored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Sha256  # of the file
     score: float
     level: Annotated[float, Meta(description="the highest pixel threshold at which it would still have a region")]
+    deviation: Annotated[float, Meta(description="from typical good parts: what thresholds are cut by")]
 
 
 class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a fitted tail (generalised Pareto) puts the score threshold for the rate asked for: no guarantee."""
+    """Where a distribution fitted to the held-out samples puts the limit of deviations for the rate asked for: no guarantee."""
 
-    score_threshold: float
-    low: Annotated[float, Meta(description="of its 90 % interval")]
-    high: float
-    goodness: Annotated[Share, Meta(description="p-value of the fit: small when the scores have no such tail")]
-    fitted: Annotated[int, Meta(description="scores that it was fitted to: the largest")]
+    shape: Annotated[str, Meta(description="of the distribution that is assumed")]
+    limit: float
+    low: Annotated[float | None, Meta(description="of its 90 % interval")]
+    high: float | None
+    goodness: Annotated[Share | None, Meta(description="p-value of the fit: small when the samples have no such tail")]
+    fitted: Annotated[int, Meta(description="samples that it was fitted to: the largest")]
 
 
 class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +53,7 @@ class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rank: Annotated[int | None, Meta(description="of the sample at the threshold; null: an estimate beyond all of them")]
     rate: Annotated[Share, Meta(description="of false rejects: at most this, with this confidence, whatever the distribution")]
     more_needed: Annotated[int, Meta(ge=0, description="golden samples, to guarantee what was asked for")]
-    estimate: Estimate | None  # where there were too few samples, and enough for a tail
+    estimate: Estimate | None  # where there were too few samples
 
 
 class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +74,7 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score_threshold: Positive
     pixel_threshold: Positive
     minimum_area: Annotated[int, Meta(ge=1, description="map pixels; a smaller region is not a defect")]
+    limit: Annotated[float, Meta(description="of deviations: both thresholds stand for this one number")]
     guarantee: Guarantee
     method: str  # how the thresholds were got
     promise: str  # the guarantee in words
@@ -113,12 +117,34 @@ def load_thresholds(recipe: Recipe) -> Thresholds | None:
     return thresholds
 
 
-def save_thresholds(folder: Path, thresholds: Thresholds) -> None:
-    """Write `thresholds.json` and its copy in the history, each whole or not at all."""
+def save_thresholds(folder: Path, thresholds: Thresholds, ignore_mask: bytes | None = None) -> None:
+    """Write `thresholds.json`, its ignore-mask (PNG), and the history's copies of both, each whole or not at all."""
     content = msgspec.json.format(msgspec.json.encode(thresholds), indent=2) + b"\n"
-    (folder / HISTORY).mkdir(exist_ok=True)
-    write_file(folder / HISTORY / f"{thresholds.version:04d}.json", content)
+    history = folder / HISTORY / f"{thresholds.version:04d}.json"
+    history.parent.mkdir(exist_ok=True)
+    if ignore_mask is not None:
+        write_file(history.with_suffix(".png"), ignore_mask)
+        write_file(folder / IGNORE_MASK, ignore_mask)
+    write_file(history, content)
     write_file(folder / FILE, content)
+
+
+def kept_mask(folder: Path, thresholds: Thresholds) -> bytes | None:
+    """The ignore-mask of thresholds in the history; None where nothing is ignored."""
+    if thresholds.ignore_mask is None:
+        return None
+    file = folder / HISTORY / f"{thresholds.version:04d}.png"
+    check_digest(file, thresholds.ignore_mask)
+    return file.read_bytes()
+
+
+def keep_history(folder: Path, renewed: Path) -> None:
+    """Copy all thresholds there have been into a recipe that takes another's place; they do not hold there."""
+    for name in (FILE, IGNORE_MASK):
+        if (folder / name).exists():
+            shutil.copy2(folder / name, renewed)
+    if (folder / HISTORY).is_dir():
+        shutil.copytree(folder / HISTORY, renewed / HISTORY)
 
 
 def load_history(recipe: Recipe) -> list[Thresholds]:
