@@ -20,18 +20,25 @@ def detectability(
     target: Target = None,
     precision: PrecisionName = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file, too.")] = None,
+    contrast: Annotated[
+        list[int] | None,
+        typer.Option(min=4, max=127, help="Grey levels of 255 to try; may be given several times. Default: 64, 32, 16 and 8."),
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(min=1, max=1000, help="Defects of each size; four times as many about the size that is found.")
+    ] = 12,
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same defects.")] = 0,
     config_dir: ConfigDir = None,
 ) -> None:
     """Draw defects onto held-out golden samples, and report the smallest that are found with 95 % probability.
 
-    Table, figures and the picture "what this line can see" go into the recipe's folder `report`. About 2 minutes at 40 ms a frame.
+    Figures and the picture "what this line can see" go into the recipe's folder `report`. About 2 minutes at 40 ms a frame.
     """
     import os
 
     import msgspec
 
-    from calibrate.detectability import JSON, PICTURE, measure_detectability
+    from calibrate.detectability import CONTRASTS, JSON, PICTURE, measure_detectability
     from calibrate.detectability_picture import detectability_png
     from calibrate.injection import inspected
     from calibrate.scoring import Scorer
@@ -57,7 +64,10 @@ def detectability(
         Scorer(loaded, about.target, about.precision, ignored=ignored, minimum_area=thresholds.minimum_area) as scorer,
         Steps(console, "drawing defects").shown() as shown,
     ):
-        seen, passing = measure_detectability(loaded, thresholds, scorer, held_out, ignored, shown.tell, seed=seed)
+        contrasts = sorted(set(contrast or CONTRASTS), reverse=True)
+        seen, passing = measure_detectability(
+            loaded, thresholds, scorer, held_out, ignored, shown.tell, contrasts=contrasts, trials=trials, seed=seed
+        )
     content = msgspec.json.format(msgspec.json.encode(seen), indent=2) + b"\n"
     report = loaded.folder / "report"
     report.mkdir(exist_ok=True)
@@ -86,7 +96,9 @@ def _print(seen: object) -> None:
     )
     for kind in dict.fromkeys(curve.kind for curve in seen.curves):
         texts = {
-            curve.contrast: f"{size_text(seen, curve.found)}\n\\[{size_text(seen, curve.found_bound)}]" if curve.cells else "no place"
+            curve.contrast: f"{size_text(seen, curve.found)}\n\\[{size_text(seen, curve.found_bound)}]"
+            if curve.cells
+            else "no place"
             for curve in seen.curves
             if curve.kind == kind
         }
@@ -95,7 +107,7 @@ def _print(seen: object) -> None:
     found = sum(cell.found for curve in seen.curves for cell in curve.cells)
     located = sum(cell.located for curve in seen.curves for cell in curve.cells)
     lines = [
-        f"sizes: longest extent in pixels of the frame and per cent of the inspected region's shorter side ({seen.region_px} px)",
+        f"sizes: longest extent in pixels of the frame, and per cent of the region's shorter side ({seen.region_px} px)",
         f"{seen.frames} frames judged by {seen.engine}, thresholds version {seen.thresholds_version}; "
         f"drawn onto {seen.samples} held-out golden samples; {located} of {found} found defects have a region on them",
     ]

@@ -117,10 +117,12 @@ def measure_detectability(
     held_out: Sequence[Pixels],
     ignored: Mask | None,
     tell: Callable[[int, int, str], None],
+    *,
+    contrasts: Sequence[int] = CONTRASTS,
     trials: int = TRIALS,
     seed: int = 0,
 ) -> tuple[Detectability, list[Pixels]]:
-    """Measure every kind at every contrast, and return the samples (frames) that were drawn onto, too.
+    """Measure every kind at every contrast (falling), and return the samples (frames) that were drawn onto, too.
 
     Raises ConfigError when every sample is rejected as it is.
     """
@@ -137,8 +139,8 @@ def measure_detectability(
     curves: list[Curve] = []
     for kind in KINDS:
         start = len(ladder(region_px)) // 2
-        for contrast in CONTRASTS:
-            tell(len(curves), len(KINDS) * len(CONTRASTS), f"{kind}, {contrast} grey levels")
+        for contrast in contrasts:
+            tell(len(curves), len(KINDS) * len(contrasts), f"{kind}, {contrast} grey levels")
             curve = _curve(inspector, passing, where, region_px, kind, contrast, start, trials, rng)
             curves.append(curve)
             start = _start_of_next(curve, ladder(region_px), start)

@@ -34,7 +34,9 @@ def detectability_png(seen: Detectability, samples: Sequence[Pixels], where: Mas
         figure.text(0.025, 1 - 0.48 / height, "What this line can see", fontsize=25, fontweight="bold", color=INK, va="center")
         figure.text(0.025, 1 - 0.92 / height, _subtitle(seen), fontsize=12, color=QUIET, va="center")
         figure.text(0.025, 0.45 / height, _legend(seen), fontsize=10.5, color=QUIET, va="center", linespacing=1.5)
-        rows = figure.add_gridspec(len(kinds), 1, left=0.025, right=0.985, top=1 - 1.85 / height, bottom=1.55 / height, hspace=0.72)
+        rows = figure.add_gridspec(
+            len(kinds), 1, left=0.025, right=0.985, top=1 - 1.85 / height, bottom=1.55 / height, hspace=0.72
+        )
         for row, kind in enumerate(kinds):
             curves = [curve for curve in seen.curves if curve.kind == kind]
             cells = rows[row].subgridspec(1, EXAMPLES + 2, width_ratios=[1] * EXAMPLES + [0.25, 4.2], wspace=0.09)
@@ -65,7 +67,7 @@ def size_text(seen: Detectability, size: float | None) -> str:
 
 def _subtitle(seen: Detectability) -> str:
     return (
-        f"Recipe {seen.recipe} ({seen.recipe_digest[:12]}), thresholds version {seen.thresholds_version}, engine {seen.engine}; "
+        f"Recipe {seen.recipe} ({seen.recipe_digest[:12]}), thresholds version {seen.thresholds_version}, {seen.engine}; "
         f"defects drawn onto {seen.samples} good parts that took no part in the fit; {seen.created[:16].replace('T', ' ')} UTC"
     )
 
@@ -76,8 +78,8 @@ def _legend(seen: Detectability) -> str:
         f"Found: the line would have rejected the part.  Green frame: the smallest example found with {share} probability.\n"
         f"Maps: black line, the size found with {share} probability (best estimate); dashed, no larger than this with {sure} "
         f"confidence; pale, not tried: larger than what is found, smaller than what is missed.\n"
-        f"Sizes: longest extent, in per cent of the inspected region's shorter side ({seen.region_px} px).  Contrast: mean change of "
-        "the pixels under the defect, of 255 grey levels.  Real defects are seen as these are only as far as they look like them."
+        f"Sizes: longest extent, in per cent of the inspected region's shorter side ({seen.region_px} px).  Contrast: mean "
+        "change of the pixels under it, of 255 grey levels.  Real defects are seen as these are as far as they look like them."
     )
 
 
@@ -124,7 +126,9 @@ def _examples(
 def _about(curve: Curve) -> list[Cell]:
     """The sizes to show: what was tried about the smallest size that is found."""
     cells = list(curve.cells)
-    found = next((i for i, cell in enumerate(cells) if curve.found is not None and cell.size >= curve.found * 0.999), len(cells) - 1)
+    found = next(
+        (i for i, cell in enumerate(cells) if curve.found is not None and cell.size >= curve.found * 0.999), len(cells) - 1
+    )
     first = max(0, min(found - EXAMPLES + 3, len(cells) - EXAMPLES))
     return cells[first : first + EXAMPLES]
 
@@ -138,9 +142,11 @@ def _draw_all(
     for place in range(PLACES):
         image, donor = (samples[int(rng.integers(len(samples)))] for _ in range(2))
         centre, look = (int(rng.integers(image.shape[1])), int(rng.integers(image.shape[0]))), int(rng.integers(2**32))
-        drawn = []
+        drawn: list[Drawn | None] = []
         for cell in reversed(cells):
-            drawn.insert(0, draw(image, donor, where, curve.kind, cell.size_px, curve.contrast, centre, np.random.default_rng(look)))
+            drawn.insert(
+                0, draw(image, donor, where, curve.kind, cell.size_px, curve.contrast, centre, np.random.default_rng(look))
+            )
             if drawn[0] is None and place < PLACES // 2:  # the next place may do for all
                 break
         if len(drawn) < len(cells):
@@ -183,12 +189,30 @@ def _map(axis: Any, seen: Detectability, curves: Sequence[Curve], last: bool) ->
                 share, alpha = float(size > max(by_size) and curve.cells[-1].share > 0.5), 0.28
             else:
                 share, alpha = 0.5, 0.0
-            axis.fill_between([column - 0.5, column + 0.5], row - 0.5, row + 0.5, color=colours(share), alpha=alpha, linewidth=0)
+            axis.fill_between(
+                [column - 0.5, column + 0.5], row - 0.5, row + 0.5, color=colours(share), alpha=alpha, linewidth=0
+            )
             if cell is not None:
                 dark = share > 0.85 or share < 0.15
-                axis.text(column, row, f"{share:.0%}".replace("%", ""), fontsize=9.5, ha="center", va="center", color="white" if dark else INK)
+                axis.text(
+                    column,
+                    row,
+                    f"{share:.0%}".replace("%", ""),
+                    fontsize=9.5,
+                    ha="center",
+                    va="center",
+                    color="white" if dark else INK,
+                )
         if not by_size:
-            axis.text((len(sizes) - 1) / 2, row, "no place for it on this product", fontsize=9.5, color=QUIET, ha="center", va="center")
+            axis.text(
+                (len(sizes) - 1) / 2,
+                row,
+                "no place for it on this product",
+                fontsize=9.5,
+                color=QUIET,
+                ha="center",
+                va="center",
+            )
     for style, width, ends in (("-", 2.6, [c.found for c in curves]), ("--", 1.4, [c.found_bound for c in curves])):
         x = [np.nan if end is None else np.log2(end / sizes[0]) * 2 for end in ends for _ in range(2)]  # NaN: a gap
         y = [edge for i in range(len(curves)) for edge in (len(curves) - i - 0.5, len(curves) - i - 1.5)]

@@ -42,7 +42,7 @@ class Found(NamedTuple):
 
 
 def fit_curve(tried: Sequence[Tried]) -> Found:
-    """Fit the curve to trials at one size or more, the sizes in rising order. No size below the smallest one tried is claimed."""
+    """Fit the curve to trials at one size or more, in rising order. No size below the smallest one tried is claimed."""
     sizes, trials, hits = (np.array(column, np.float64) for column in zip(*tried, strict=True))
     x = np.log(sizes)
     middles = np.linspace(x[0] - 1.5, x[-1] + 1.5, MIDDLES)

@@ -1,12 +1,13 @@
 """Defects of a stated size and contrast, drawn onto golden samples to see what a line can see.
 
-No fit knows them, since fits use no drawn defects at all.  Nor do the choice of a score and the parity gate, which use those of
-`engines.synthetic`: straight scratches of one shade, blurred ellipses, squares from elsewhere turned by right angles.  These are
-other drawings: bent and tapering scratches, ragged blobs, patches whose structure is gone, and enlarged texture of another part.
+No fit knows them, since fits use no drawn defects at all.  Nor do the choice of a score and the parity gate, which use
+those of `engines.synthetic`: straight scratches of one shade, blurred ellipses, squares from elsewhere turned by right
+angles.  These are other drawings: bent and tapering scratches, ragged blobs, patches whose structure is gone, and enlarged
+texture of another part.
 
-Size is a defect's longest extent in pixels of the frame.  Contrast is the mean absolute change of the pixels under it in grey
-levels (of 255; over all channels), measured on what was really drawn: a place where a defect cannot have it (too bright already,
-or nothing there to be missing) is not used.
+Size is a defect's longest extent in pixels of the frame.  Contrast is the mean absolute change of the pixels under it in
+grey levels (of 255; over all channels), measured on what was really drawn: a place where a defect cannot have it (too
+bright already, or nothing there to be missing) is not used.
 """
 
 from __future__ import annotations
@@ -117,9 +118,10 @@ def _scratch(size: float, rng: np.random.Generator) -> Floats:
     x, y = along * math.cos(angle) - across * math.sin(angle), along * math.sin(angle) + across * math.cos(angle)
     radius = width / 2 * (1 - 0.6 * t**2)
     canvas, scale = _canvas(size)
-    beads = np.rint(np.stack([x, y, radius], axis=1) * scale * 16).astype(int) + (len(canvas) * 8, len(canvas) * 8, 0)
+    middle = len(canvas) / scale / 2
+    beads = np.rint(np.stack([x + middle, y + middle, radius], axis=1) * scale * 16).astype(int)
     for px, py, r in beads.tolist():
-        cv2.circle(canvas, (px, py), r, 1.0, -1, cv2.LINE_8, 4)
+        cv2.circle(canvas, (px, py), r, 1.0, -1, cv2.LINE_8, 4)  # 4: positions in sixteenths of a pixel
     return _reduced(canvas, scale)
 
 
@@ -188,7 +190,7 @@ def _elsewhere(before: Floats, _rim: Floats, donor: Pixels, _contrast: float, rn
     n, (height, width) = len(before), donor.shape[:2]
     x, y = rng.uniform(0, width), rng.uniform(0, height)
     turn = cv2.getRotationMatrix2D((x, y), float(rng.uniform(30, 60)), 1.6)
-    turn[:, 2] += n / 2 - x, n / 2 - y
+    turn[:, 2] += np.array([n / 2 - x, n / 2 - y])
     return np.asarray(cv2.warpAffine(donor, turn, (n, n), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), np.float32)
 
 
