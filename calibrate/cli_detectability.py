@@ -34,8 +34,6 @@ def detectability(
 
     Figures and the picture "what this line can see" go into the recipe's folder `report`. About 2 minutes at 40 ms a frame.
     """
-    import os
-
     import msgspec
 
     from calibrate.detectability import CONTRASTS, JSON, PICTURE, measure_detectability
@@ -59,7 +57,6 @@ def detectability(
         )
     held_out = read_samples(samples, loaded.manifest, held_out=True)
     ignored = ignored_by(loaded, thresholds)
-    os.nice(10)  # a line that runs on this box goes first
     with (
         Scorer(loaded, about.target, about.precision, ignored=ignored, minimum_area=thresholds.minimum_area) as scorer,
         Steps(console, "drawing defects").shown() as shown,

@@ -29,6 +29,9 @@ def template(
         Path | None,
         typer.Option(help="Folder of parts that passed lately: has the template aged? Default: the line's archive."),
     ] = None,
+    defects: Annotated[
+        int, typer.Option(min=24, max=10_000, help="Defects to draw; more of them tell finer differences.")
+    ] = 96,
     json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file, too.")] = None,
     config_dir: ConfigDir = None,
 ) -> None:
@@ -68,7 +71,7 @@ def template(
     files = passes_in(recent) if recent is not None else archived_passes(line, config_dir) if line is not None else []
     fitted = read_samples(samples, manifest, held_out=False)
     with Steps(console, "judging templates").shown() as shown:
-        choice, pictures = judge_templates(loaded, fitted, choose, read_passes(files, manifest), shown.tell)
+        choice, pictures = judge_templates(loaded, fitted, choose, read_passes(files, manifest), shown.tell, defects)
     _print(choice, len(files))
     chosen = choose if choose is not None else choice.best if write else choice.pinned
     written = loaded
@@ -128,7 +131,7 @@ def _print_written(choice: TemplateChoice, chosen: str, written: Recipe, golden:
     lines = [
         f"recipe written: {written.folder} (digest {written.digest[:12]}), template: {chosen}",
         f"next: calibrate thresholds --recipe {written.folder} --golden {golden}, then build its engines again",
-        f"The network was fitted with {choice.pinned}; a new fit with {chosen} is better where there is time for one:",
+        "The weights are still those of the fit with another template. Where there is time, fit anew with this one:",
         f"  {fit_command(written, golden)}",
     ]
     for text in lines:

@@ -19,8 +19,8 @@ from scipy import special, stats
 Floats = npt.NDArray[np.float64]
 PROBABILITY, CONFIDENCE = 0.95, 0.95
 # The grid: slopes are of the logit per unit of the natural logarithm of size.
-MIDDLES, SLOPES = 120, np.geomspace(0.7, 60, 28)
-TOPS = np.array([1.0, 0.995, 0.99, 0.98, 0.97, 0.96, 0.93, 0.9, 0.85, 0.8, 0.7, 0.55, 0.4, 0.2, 0.05])
+MIDDLES, SLOPES = 100, np.geomspace(0.7, 60, 26)
+TOPS = np.array([1.0, 0.995, 0.99, 0.98, 0.97, 0.96, 0.93, 0.9, 0.8, 0.6, 0.3])
 CONFIRMED = 3  # times as many trials about the size found with 95 % as elsewhere
 TIED = 0.01  # of the log-likelihood: of curves as likely as this, the most cautious counts
 

@@ -33,7 +33,7 @@ class Drawn(NamedTuple):
     """A picture with one defect."""
 
     image: Pixels
-    box: Box  # around the defect, in the frame
+    box: Box  # around the defect and a margin, in the frame
     mask: Mask  # (height, width) of the box: the defect's pixels
     contrast: float  # grey levels, measured
 
@@ -41,10 +41,11 @@ class Drawn(NamedTuple):
         """Which pixels of the stitched map (H, W) the defect touches."""
         left, top, width, height = geometry.region
         x, y, columns, rows = self.box
-        whole = np.zeros((height, width), np.float32)
-        whole[y - top : y - top + rows, x - left : x - left + columns] = self.mask
+        whole = np.zeros(self.image.shape[:2], np.bool_)
+        whole[y : y + rows, x : x + columns] = self.mask
+        region = whole[top : top + height, left : left + width].astype(np.float32)
         map_height, map_width = geometry.map_shape
-        return np.asarray(cv2.resize(whole, (map_width, map_height), interpolation=cv2.INTER_AREA)) > 0
+        return np.asarray(cv2.resize(region, (map_width, map_height), interpolation=cv2.INTER_AREA)) > 0
 
 
 def inspected(geometry: Geometry, ignored: Mask | None) -> Mask:

@@ -78,10 +78,12 @@ def judge_templates(
     asked: str | None,
     recent: Sequence[Pixels],
     tell: Callable[[int, int, str], None],
+    defects: int = DEFECTS,
 ) -> Judged:
     """Judge the pinned template, the medoid, k-medoids and the one ``asked`` for (a fitted sample's name).
 
-    The recipe has one template; ``fitted`` are its fitted golden samples, ``recent`` pictures of parts that passed.
+    The recipe has one template; ``fitted`` are its fitted golden samples, ``recent`` pictures of parts that passed.  Some
+    ``defects`` are drawn: whole ladders of kinds, contrasts and sizes.
     """
     manifest = recipe.manifest
     names = [sample.name for sample in manifest.golden if not sample.held_out]
@@ -100,12 +102,12 @@ def judge_templates(
     rng = np.random.default_rng(manifest.seed)
     others = [image for name, image in zip(names, fitted, strict=True) if name not in roles]
     good = [others[i] for i in sorted(rng.permutation(len(others))[:GOOD])]
-    defects = _defects(good, geometry, ignored, rng)
+    flawed = _defects(good, defects, geometry, ignored, rng)
     found, spreads = [], []
     for done, (name, picture) in enumerate(zip(roles, pictures, strict=True)):
         tell(done, len(roles), name)
         graph = build_graph(backbone, network, geometry, Templates.pinned(picture))
-        scores = _scores(graph, geometry, [*good, *defects], ignored, SCORES.index(score))
+        scores = _scores(graph, geometry, [*good, *flawed], ignored, SCORES.index(score))
         limit = scores[: len(good)].max()
         spreads.append(float(np.log(scores[: len(good)]).std(ddof=1)))
         found.append(scores[len(good) :] > limit)
@@ -121,7 +123,7 @@ def judge_templates(
         of_recent = distances(deepest(backbone, geometry, recent), features[compared])
         aging = measure_aging(of_recent, distances(features[kept], features[compared]), [names[i] for i in kept], rng)
     choice = TemplateChoice(
-        recipe.name, recipe.digest, pinned, best_of(candidates), score, len(good), len(defects), candidates, aging
+        recipe.name, recipe.digest, pinned, best_of(candidates), score, len(good), len(flawed), candidates, aging
     )
     return Judged(choice, pictures)
 
@@ -146,7 +148,7 @@ def _roles(apart: Floats, names: Sequence[str], pinned: str, asked: str | None) 
     roles: dict[str, tuple[str, ...]] = {pinned: ("pinned",)}
     found = [(names[int(apart.sum(axis=1).argmin())], "medoid")]
     if groups > 1:
-        found += [(names[i], f"of {groups} medoids") for i in k_medoids(apart, groups)]
+        found += [(names[i], f"one of {groups} k-medoids") for i in k_medoids(apart, groups)]
     if asked is not None:
         found.append((asked, "asked for"))
     for name, role in found:
@@ -154,18 +156,20 @@ def _roles(apart: Floats, names: Sequence[str], pinned: str, asked: str | None) 
     return roles
 
 
-def _defects(good: Sequence[Pixels], geometry: Geometry, ignored: Mask | None, rng: np.random.Generator) -> list[Pixels]:
+def _defects(
+    good: Sequence[Pixels], count: int, geometry: Geometry, ignored: Mask | None, rng: np.random.Generator
+) -> list[Pixels]:
     """Defects of every kind, contrast and size, faint ones and plain ones."""
     where, side = inspected(geometry, ignored), min(geometry.region[2:])
     ladder = [(kind, contrast, size * side / 100) for kind in KINDS for contrast in CONTRASTS for size in SIZES]
-    defects = []
-    for i in range(math.ceil(DEFECTS / len(ladder)) * len(ladder)):
+    flawed = []
+    for i in range(math.ceil(count / len(ladder)) * len(ladder)):
         kind, contrast, size = ladder[i % len(ladder)]
         image, donor = (good[int(rng.integers(len(good)))] for _ in range(2))
         drawn = inject(image, donor, where, kind, max(size, 2.0), contrast, rng)
         if drawn is not None:
-            defects.append(drawn.image)
-    return defects
+            flawed.append(drawn.image)
+    return flawed
 
 
 def _scores(graph: InspectionGraph, geometry: Geometry, images: Sequence[Pixels], ignored: Mask | None, column: int) -> Floats:

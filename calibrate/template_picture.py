@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from calibrate.template_choice import Candidate, TemplateChoice
 from engines.geometry import Pixels
 
-COLUMNS = 3
+COLUMNS, LONGEST = 3, 34  # candidates in a row; letters of a name
 INK, QUIET, MARK, BAR, TRACK, WARN = "#1b1f24", "#5b6570", "#0b7a3b", "#1f6fb2", "#dfe5ea", "#b5541c"
 
 
@@ -63,8 +63,9 @@ def contact_sheet(choice: TemplateChoice, pictures: Sequence[Pixels]) -> bytes:
             bar.set_xlim(0, 1)
             bar.set_ylim(0, 1)
             share = candidate.detected / choice.defects
-            bar.text(0, 0.83, candidate.name, fontsize=12, fontweight="bold", color=MARK if best else INK, va="center")
-            bar.text(1, 0.83, ", ".join(candidate.roles), fontsize=9.5, color=QUIET, va="center", ha="right")
+            bar.text(
+                0, 0.83, shortened(candidate.name), fontsize=12, fontweight="bold", color=MARK if best else INK, va="center"
+            )
             bar.barh(0.55, 1, 0.13, color=TRACK)
             bar.barh(0.55, share, 0.13, color=BAR)
             bar.text(0, 0.31, figures(choice, candidate), fontsize=10, color=INK, va="center")
@@ -82,10 +83,15 @@ def figures(choice: TemplateChoice, candidate: Candidate) -> str:
 
 
 def against(choice: TemplateChoice, candidate: Candidate) -> str:
-    """How a candidate compares with the pinned template."""
+    """Why it is a candidate, and how it compares with the pinned template."""
     if candidate.name == choice.pinned:
-        return "the network was fitted with it" if candidate.name == choice.best else "pinned at present"
-    return f"against the pinned one: {candidate.gained} gained, {candidate.lost} lost"
+        return ", ".join(candidate.roles)
+    return f"{', '.join(candidate.roles)}; against the pinned one {candidate.gained} gained, {candidate.lost} lost"
+
+
+def shortened(name: str) -> str:
+    """A name that fits under a picture."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}...{name[-LONGEST // 2 + 3 :]}"
 
 
 def verdict(choice: TemplateChoice) -> tuple[str, str]:
