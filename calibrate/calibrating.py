@@ -13,7 +13,7 @@ import numpy as np
 
 from calibrate.held_out import Picture, held_out_samples, known_rejects
 from calibrate.scoring import MINIMUM_AREA, Measured, Scorer
-from calibrate.thresholding import Floats, Scale, choose_score, cut, method, promise
+from calibrate.thresholding import Floats, choose_score, cut, method, promise, scale_of
 from engines.building import verify_engine
 from engines.errors import RecipeError
 from engines.geometry import Pixels
@@ -24,7 +24,7 @@ from engines.recipe import Recipe, decode_json, load_recipe
 from engines.scores import SCORES
 from engines.synthetic import with_defect
 from engines.targets import TARGETS
-from engines.thresholds import FILE, Scored, Thresholds, kept_mask, load_history, load_thresholds, save_thresholds
+from engines.thresholds import FILE, Scale, Scored, Thresholds, kept_mask, load_history, load_thresholds, save_thresholds
 
 TYPICAL = 60  # fitted samples, at most, that tell what is typical and which score is best
 SYNTHETIC = 36  # defects drawn onto them where there are no known rejects
@@ -72,7 +72,7 @@ def calibrate_thresholds(request: ThresholdsRequest, say: Say, tell: Tell) -> Th
     of_held_out = measured[len(typical) + len(defects) :]
     score, candidates = choose_score(_scores(of_typical), _scores(of_defects))
     column = SCORES.index(score)
-    scale = Scale.of(_scores(of_typical)[:, column], _levels(of_typical))
+    scale = scale_of(_scores(of_typical)[:, column], _levels(of_typical))
     samples = _scored(held_out, of_held_out, column, scale)
     limit, guarantee = cut(
         np.array([one.deviation for one in samples]), request.max_false_reject, request.confidence, manifest.seed
@@ -87,6 +87,7 @@ def calibrate_thresholds(request: ThresholdsRequest, say: Say, tell: Tell) -> Th
         score_threshold=score_threshold,
         pixel_threshold=pixel_threshold,
         minimum_area=request.minimum_area,
+        scale=scale,
         limit=limit,
         guarantee=guarantee,
         method=method(guarantee),

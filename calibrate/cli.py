@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from calibrate import cli_detectability, cli_template, cli_thresholds
+from calibrate import cli_detectability, cli_report, cli_template, cli_thresholds
 from calibrate.cli_options import ConfigDir, GoldenDir, LineName, RecipeDir, console, subject
 from engines.console import new_app, run_app
 from engines.errors import ConfigError
@@ -152,6 +152,7 @@ def _clock(seconds: float) -> str:
 cli_thresholds.add_to(app)
 cli_detectability.add_to(app)
 cli_template.add_to(app)
+cli_report.add_to(app)
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ fitted; held-out ones decide nothing but the cut.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,38 +16,15 @@ from scipy import stats
 
 from calibrate.guarantee import estimate_tail, rank_within, rate_beyond, samples_needed
 from engines.scores import SCORES, ScoreName
-from engines.thresholds import Candidate, Estimate, Guarantee
+from engines.thresholds import Candidate, Estimate, Guarantee, Scale
 
 Floats = npt.NDArray[np.float64]
 LEAST_SPREAD = 0.01  # of log-scores: golden samples that are one picture again and again have none
-ROUNDING = 1e-6  # relative: thresholds lie this much above the sample that sets them
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Logarithms of scores and region levels of typical good parts: centres and spreads."""
-
-    score_centre: float
-    score_spread: float
-    level_centre: float
-    level_spread: float
-
-    @classmethod
-    def of(cls, scores: Floats, levels: Floats) -> Scale:
-        """From the scores and region levels (n,) > 0 of good parts."""
-        return cls(*_centre_and_spread(scores), *_centre_and_spread(levels))
-
-    def deviations(self, scores: Floats, levels: Floats) -> Floats:
-        """Of parts with these scores and region levels (n,); NaN where one of them is."""
-        by_score = (np.log(scores) - self.score_centre) / self.score_spread
-        by_level = (np.log(levels) - self.level_centre) / self.level_spread
-        return np.maximum(by_score, by_level)
-
-    def thresholds(self, limit: float) -> tuple[float, float]:
-        """Score threshold and pixel threshold that reject just the parts of a larger deviation."""
-        score = math.exp(self.score_centre + limit * self.score_spread)
-        level = math.exp(self.level_centre + limit * self.level_spread)
-        return score * (1 + ROUNDING), level * (1 + ROUNDING)
+def scale_of(scores: Floats, levels: Floats) -> Scale:
+    """From the scores and region levels (n,) > 0 of typical good parts."""
+    return Scale(*_centre_and_spread(scores), *_centre_and_spread(levels))
 
 
 def choose_score(good: Floats, defects: Floats) -> tuple[ScoreName, dict[ScoreName, Candidate]]:

@@ -6,12 +6,15 @@ a new fit.  It is bound to one recipe by that recipe's digest.  Every version th
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from msgspec import Meta
 
 from engines.errors import RecipeError
@@ -21,6 +24,29 @@ from engines.scores import ScoreName
 FILE, IGNORE_MASK, HISTORY = "thresholds.json", "ignore.png", "thresholds-history"
 Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Floats = npt.NDArray[np.float64]
+ROUNDING = 1e-6  # relative: thresholds lie this much above the sample that sets them
+
+
+class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Logarithms of scores and region levels of typical good parts: centres and spreads (standard deviations)."""
+
+    score_centre: float
+    score_spread: Positive
+    level_centre: float
+    level_spread: Positive
+
+    def deviations(self, scores: Floats, levels: Floats) -> Floats:
+        """How far parts with these scores and region levels (n,) > 0 are from typical; NaN where one of them is."""
+        by_score = (np.log(scores) - self.score_centre) / self.score_spread
+        by_level = (np.log(levels) - self.level_centre) / self.level_spread
+        return np.maximum(by_score, by_level)
+
+    def thresholds(self, limit: float) -> tuple[float, float]:
+        """Score threshold and pixel threshold that reject just the parts of a larger deviation."""
+        score = math.exp(self.score_centre + limit * self.score_spread)
+        level = math.exp(self.level_centre + limit * self.level_spread)
+        return score * (1 + ROUNDING), level * (1 + ROUNDING)
 
 
 class Scored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +100,7 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score_threshold: Positive
     pixel_threshold: Positive
     minimum_area: Annotated[int, Meta(ge=1, description="map pixels; a smaller region is not a defect")]
+    scale: Scale
     limit: Annotated[float, Meta(description="of deviations: both thresholds stand for this one number")]
     guarantee: Guarantee
     method: str  # how the thresholds were got
@@ -96,6 +123,10 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def passes(self, score: float, level: float) -> bool:
         """Whether a part of this score (the kind that was chosen) and region level passes; NaN does not."""
         return score <= self.score_threshold and level <= self.pixel_threshold
+
+    def deviation(self, score: float, level: float) -> float:
+        """How far such a part is from typical; beyond ``limit`` it is rejected."""
+        return float(self.scale.deviations(np.array([score]), np.array([level]))[0])
 
 
 def load_thresholds(recipe: Recipe) -> Thresholds | None:

@@ -29,7 +29,7 @@ from appliance.publisher import Publisher
 from appliance.running import RunningLine
 from engines.geometry import Geometry, Pixels
 from engines.targets import HostSlot
-from engines.thresholds import Guarantee, Thresholds
+from engines.thresholds import Guarantee, Scale, Thresholds
 
 Table = Mapping[str, object]
 Floats = npt.NDArray[np.float32]
@@ -122,6 +122,7 @@ def make_thresholds(digest: str = "0" * 64, **changes: Any) -> Thresholds:
         "pixel_threshold": 0.5,
         "minimum_area": 1,
         "engine": "torch float32",
+        "scale": Scale(0.0, 1.0, 0.0, 1.0),
         "limit": 1.0,
         "guarantee": Guarantee(0.01, 0.95, 0, None, 1.0, 299, None),
         "method": "set by hand",

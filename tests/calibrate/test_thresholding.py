@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from calibrate.thresholding import Scale, choose_score, cut, method, promise
+from calibrate.thresholding import choose_score, cut, method, promise, scale_of
 from engines.scores import SCORES
 
 
@@ -64,7 +64,7 @@ def test_the_guarantee_holds_for_both_ways_to_fail_at_once(count: int, rate: flo
         common = draw.gamma(2, size=n)
         return common * draw.lognormal(0, 0.2, n), common * draw.lognormal(0, 0.4, n) + 1
 
-    scale = Scale.of(*parts(30))
+    scale = scale_of(*parts(30))
     new_scores, new_levels = parts(20_000)
     kept = 0
     for _ in range(400):
@@ -77,7 +77,7 @@ def test_the_guarantee_holds_for_both_ways_to_fail_at_once(count: int, rate: flo
 def test_thresholds_reject_just_the_larger_deviations() -> None:
     draw = np.random.default_rng(4)
     scores, levels = draw.lognormal(0, 0.3, 200), draw.lognormal(1, 0.2, 200)
-    scale = Scale.of(scores, levels)
+    scale = scale_of(scores, levels)
     deviations = scale.deviations(scores, levels)
     for limit in deviations:
         score, level = scale.thresholds(float(limit))
@@ -85,7 +85,7 @@ def test_thresholds_reject_just_the_larger_deviations() -> None:
 
 
 def test_equal_samples_give_their_own_score_and_a_level_that_is_nan_has_no_deviation() -> None:
-    scale = Scale.of(np.full(10, 0.3), np.full(10, 0.2))
+    scale = scale_of(np.full(10, 0.3), np.full(10, 0.2))
     assert scale.thresholds(0.0) == pytest.approx((0.3, 0.2), rel=1e-5)
     assert math.isnan(scale.deviations(np.array([0.3]), np.array([np.nan]))[0])
 
