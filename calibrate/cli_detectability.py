@@ -93,7 +93,7 @@ def _print(seen: object) -> None:
     )
     for kind in dict.fromkeys(curve.kind for curve in seen.curves):
         texts = {
-            curve.contrast: f"{size_text(seen, curve.found)}\n\\[{size_text(seen, curve.found_bound)}]"
+            curve.contrast: f"{size_text(seen, curve.smallest)}\n\\[{size_text(seen, curve.smallest_bound)}]"
             if curve.cells
             else "no place"
             for curve in seen.curves

@@ -2,6 +2,9 @@
 
 The held-out samples are good parts that took no part in the fit, so that nothing but the defect tells the network.  One that is
 rejected as it is (a false reject, within the guarantee) is not used: it would count every defect as found.
+
+Each trial takes a sample, a place, a look and a shade at random, so that shares found are of all of these.  The confidence is in
+trials: with few held-out samples it holds for parts like those few.
 """
 
 from __future__ import annotations
@@ -48,8 +51,8 @@ class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     contrast: Annotated[int, Meta(description="grey levels of 255: mean absolute change of the pixels under the defect")]
     cells: tuple[Cell, ...]  # empty where the product allows no such defect
-    found: Annotated[float | None, Meta(description="smallest size found with 95 % probability, per cent: best estimate")]
-    found_bound: Annotated[float | None, Meta(description="the same with 95 % confidence: the true size is no larger")]
+    smallest: Annotated[float | None, Meta(description="size found with 95 % probability, per cent: best estimate")]
+    smallest_bound: Annotated[float | None, Meta(description="the same with 95 % confidence: the true size is no larger")]
 
 
 class Detectability(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -51,11 +51,11 @@ def detectability_png(seen: Detectability, samples: Sequence[Pixels], where: Mas
 
 def _headline(seen: Detectability, curve: Curve) -> str:
     """What is found at the contrast of the examples, in a sentence."""
-    if curve.found is None:
+    if curve.smallest is None:
         return f"At {curve.contrast} grey levels: at no size tried found with {_per_cent(seen.probability)} probability"
-    bound = "not shown" if curve.found_bound is None else f"from {size_text(seen, curve.found_bound)}"
+    bound = "not shown" if curve.smallest_bound is None else f"from {size_text(seen, curve.smallest_bound)}"
     return (
-        f"At {curve.contrast} grey levels: found from {size_text(seen, curve.found)}; "
+        f"At {curve.contrast} grey levels: found from {size_text(seen, curve.smallest)}; "
         f"with {_per_cent(seen.confidence)} confidence {bound}"
     )
 
@@ -107,7 +107,7 @@ def _examples(
     cells = _about(curve)
     drawn = _draw_all(seen, curve, cells, samples, where)
     side = max(LEAST_WINDOW, WINDOW * cells[-1].size_px)
-    smallest = next((cell for cell in cells if curve.found is not None and cell.size >= curve.found * 0.999), None)
+    smallest = next((cell for cell in cells if curve.smallest is not None and cell.size >= curve.smallest * 0.999), None)
     for axis, cell, one in zip(axes, cells, drawn, strict=False):
         text = f"{cell.size_px:.{0 if cell.size_px >= 10 else 1}f} px\nfound {cell.found} of {cell.trials}"
         axis.text(
@@ -127,7 +127,8 @@ def _about(curve: Curve) -> list[Cell]:
     """The sizes to show: what was tried about the smallest size that is found."""
     cells = list(curve.cells)
     found = next(
-        (i for i, cell in enumerate(cells) if curve.found is not None and cell.size >= curve.found * 0.999), len(cells) - 1
+        (i for i, cell in enumerate(cells) if curve.smallest is not None and cell.size >= curve.smallest * 0.999),
+        len(cells) - 1,
     )
     first = max(0, min(found - EXAMPLES + 3, len(cells) - EXAMPLES))
     return cells[first : first + EXAMPLES]
@@ -213,7 +214,7 @@ def _map(axis: Any, seen: Detectability, curves: Sequence[Curve], last: bool) ->
                 ha="center",
                 va="center",
             )
-    for style, width, ends in (("-", 2.6, [c.found for c in curves]), ("--", 1.4, [c.found_bound for c in curves])):
+    for style, width, ends in (("-", 2.6, [c.smallest for c in curves]), ("--", 1.4, [c.smallest_bound for c in curves])):
         x = [np.nan if end is None else np.log2(end / sizes[0]) * 2 for end in ends for _ in range(2)]  # NaN: a gap
         y = [edge for i in range(len(curves)) for edge in (len(curves) - i - 0.5, len(curves) - i - 1.5)]
         axis.plot(x, y, style, color=INK, linewidth=width, solid_capstyle="butt")

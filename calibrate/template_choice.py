@@ -33,7 +33,7 @@ from engines.scores import SCORES, ScoreName, frame_scores
 from engines.templates import Templates, read_templates
 from engines.thresholds import load_history
 
-JSON, PICTURE = "template.json", "template.png"  # in the recipe's folder `report`
+JSON, PICTURE = "templates.json", "templates.png"  # in the recipe's folder `report`
 MOST_GROUPS, SAMPLES_A_GROUP = 4, 6  # k-medoids: no more groups, and on average no fewer samples in one
 GOOD, DEFECTS = 40, 96  # pictures that candidates are judged on, at most
 CONTRASTS, SIZES = (48, 24, 12), (3.0, 8.0)  # of the defects: grey levels; per cent of the region's shorter side
@@ -52,7 +52,7 @@ class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TemplateChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`report/template.json`."""
+    """`report/templates.json`."""
 
     recipe: str
     recipe_digest: Sha256  # that was judged, with the pinned template
@@ -86,46 +86,51 @@ def judge_templates(
     ``defects`` are drawn: whole ladders of kinds, contrasts and sizes.
     """
     manifest = recipe.manifest
+    pinned, geometry = manifest.templates[0], manifest.geometry
     names = [sample.name for sample in manifest.golden if not sample.held_out]
-    pinned = manifest.templates[0]
+    pictures = dict(zip(names, fitted, strict=True)) | {pinned: read_templates(recipe).picture(0)}
+    rng = np.random.default_rng(manifest.seed)
     backbone, network = load_network(recipe)
-    geometry = manifest.geometry
-    pinned_picture = read_templates(recipe).picture(0)
-    features = deepest(backbone, geometry, [*fitted, pinned_picture])
-    apart = distances(features[:-1], features[:-1])
-    roles = _roles(apart, names, pinned, asked)
-    pictures = [pinned_picture if name == pinned else fitted[names.index(name)] for name in roles]
-    history = load_history(recipe)  # of thresholds; also those that hold no longer tell the score and the ignore-mask
+    features = deepest(backbone, geometry, [*fitted, pictures[pinned]])
+    aging = None
+    if len(recent) >= FEWEST:
+        others = [i for i, name in enumerate(names) if name != pinned]
+        compared = [*others, len(names)]  # the pinned template comes last
+        of_recent = distances(deepest(backbone, geometry, recent), features[compared])
+        aging = measure_aging(of_recent, distances(features[others], features[compared]), [names[i] for i in others], rng)
+    roles = _roles(distances(features[:-1], features[:-1]), names, pinned, asked, aging)
+    history = load_history(recipe)  # of thresholds; those that hold no longer tell the score and the ignore-mask, too
     last = history[-1] if history else None
     score: ScoreName = last.score if last is not None else SCORES[0]
     ignored = ignored_by(recipe, last)
-    rng = np.random.default_rng(manifest.seed)
-    others = [image for name, image in zip(names, fitted, strict=True) if name not in roles]
-    good = [others[i] for i in sorted(rng.permutation(len(others))[:GOOD])]
+    left = [image for name, image in zip(names, fitted, strict=True) if name not in roles]
+    good = [left[i] for i in sorted(rng.permutation(len(left))[:GOOD])]
     flawed = _defects(good, defects, geometry, ignored, rng)
     found, spreads = [], []
-    for done, (name, picture) in enumerate(zip(roles, pictures, strict=True)):
+    for done, name in enumerate(roles):
         tell(done, len(roles), name)
-        graph = build_graph(backbone, network, geometry, Templates.pinned(picture))
+        graph = build_graph(backbone, network, geometry, Templates.pinned(pictures[name]))
         scores = _scores(graph, geometry, [*good, *flawed], ignored, SCORES.index(score))
-        limit = scores[: len(good)].max()
-        spreads.append(float(np.log(scores[: len(good)]).std(ddof=1)))
-        found.append(scores[len(good) :] > limit)
+        of_good, of_flawed = scores[: len(good)], scores[len(good) :]
+        spreads.append(float(np.log(of_good).std(ddof=1)))
+        found.append(of_flawed > of_good.max())
     tell(len(roles), len(roles), "")
     candidates = tuple(
         Candidate(name, why, spread, int(hits.sum()), int((hits & ~found[0]).sum()), int((found[0] & ~hits).sum()))
         for (name, why), spread, hits in zip(roles.items(), spreads, found, strict=True)
     )
-    aging = None
-    if len(recent) >= FEWEST:
-        kept = [i for i, name in enumerate(names) if name != pinned]
-        compared = [*kept, len(names)]  # the last one is the pinned template
-        of_recent = distances(deepest(backbone, geometry, recent), features[compared])
-        aging = measure_aging(of_recent, distances(features[kept], features[compared]), [names[i] for i in kept], rng)
     choice = TemplateChoice(
-        recipe.name, recipe.digest, pinned, best_of(candidates), score, len(good), len(flawed), candidates, aging
+        recipe=recipe.name,
+        recipe_digest=recipe.digest,
+        pinned=pinned,
+        best=best_of(candidates),
+        score=score,
+        samples=len(good),
+        defects=len(flawed),
+        candidates=candidates,
+        aging=aging,
     )
-    return Judged(choice, pictures)
+    return Judged(choice, [pictures[name] for name in roles])
 
 
 def best_of(candidates: Sequence[Candidate]) -> str:
@@ -142,13 +147,17 @@ def best_of(candidates: Sequence[Candidate]) -> str:
     return min(better, key=lambda one: (-one.detected, one.spread), default=candidates[0]).name
 
 
-def _roles(apart: Floats, names: Sequence[str], pinned: str, asked: str | None) -> dict[str, tuple[str, ...]]:
+def _roles(
+    apart: Floats, names: Sequence[str], pinned: str, asked: str | None, aging: Aging | None
+) -> dict[str, tuple[str, ...]]:
     """The candidates, the pinned one first, and why each is one."""
     groups = min(MOST_GROUPS, len(names) // SAMPLES_A_GROUP)
     roles: dict[str, tuple[str, ...]] = {pinned: ("pinned",)}
     found = [(names[int(apart.sum(axis=1).argmin())], "medoid")]
     if groups > 1:
         found += [(names[i], f"one of {groups} k-medoids") for i in k_medoids(apart, groups)]
+    if aging is not None and aging.aged:
+        found.append((aging.nearest_name, "nearest to recent passes"))
     if asked is not None:
         found.append((asked, "asked for"))
     for name, role in found:
