@@ -3,8 +3,8 @@
 The held-out samples are good parts that took no part in the fit, so that nothing but the defect tells the network.  One that is
 rejected as it is (a false reject, within the guarantee) is not used: it would count every defect as found.
 
-Each trial takes a sample, a place, a look and a shade at random, so that shares found are of all of these.  The confidence is in
-trials: with few held-out samples it holds for parts like those few.
+Each trial takes a sample, a place, a look and a shade at random, so that shares found are of all of these.  The confidence
+is in trials: with few held-out samples it holds for parts like those few.
 """
 
 from __future__ import annotations

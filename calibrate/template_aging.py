@@ -62,7 +62,7 @@ def measure_aging(recent: Floats, golden: Floats, names: Sequence[str], rng: np.
 def archived_passes(line: str, config_dir: Path | None) -> list[Path]:
     """The newest frames of passes in a line's archive, the newest last; none where it keeps none.
 
-    They lie in folders by day as `<line>-<epoch>-<seq>-pass.png` (see the README, Archive).
+    They lie in folders by day as `<line>-<epoch>-<seq>-pass.png` (see appliance/archive_files.py).
     """
     loaded = load_line(line, config_dir)
     if loaded.config.archive is None:
