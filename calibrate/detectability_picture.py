@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,7 +103,8 @@ def _examples(
     if not drawable:
         axes[0].text(0, 1.1, "This product has no place for it.", fontsize=12, color=INK, transform=place)
         return
-    curve = next((one for one in drawable if one.contrast == SHOWN_CONTRAST), drawable[0])
+    # The usual contrast, or the next one at which something is found.
+    curve = min(drawable, key=lambda one: (one.smallest is None, abs(math.log(one.contrast / SHOWN_CONTRAST))))
     axes[0].text(0, 1.1, _headline(seen, curve), fontsize=12, color=INK, transform=place)
     cells = _about(curve)
     drawn = _draw_all(seen, curve, cells, samples, where)

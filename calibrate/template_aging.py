@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 from msgspec import Meta
+from scipy import stats
 
 from appliance.config import load_line, need_archive
 from calibrate.medoids import Floats
@@ -19,8 +20,8 @@ from engines.golden_samples import resize
 from engines.images import list_images, read_image
 from engines.recipe import Manifest
 
-MOST, FEWEST = 100, 5  # recent pictures: the newest
-RESAMPLES, QUANTILE = 1000, 0.99
+MOST, FEWEST = 100, 10  # recent pictures: the newest
+RESAMPLES, QUANTILE, CHANCE = 1000, 0.99, 0.01
 
 
 class Aging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,18 +32,20 @@ class Aging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nearest: float
     nearest_name: str
     allowed: Annotated[float, Meta(description="how much farther the pinned one is among as many golden samples, at most")]
+    chance: Annotated[float, Meta(description="p-value that as many recent passes are nearer to another by chance")]
 
     @property
     def aged(self) -> bool:
-        """Whether another golden sample fits recent passes better than the pinned template, by more than chance."""
-        return not self.pinned - self.nearest <= self.allowed
+        """Whether another golden sample fits recent passes better than the pinned template, by much and not by chance."""
+        return self.pinned - self.nearest > self.allowed and self.chance < CHANCE
 
 
 def measure_aging(recent: Floats, golden: Floats, names: Sequence[str], rng: np.random.Generator) -> Aging:
     """Compare distances of recent passes (R, N + 1) with those of the N golden samples themselves (N, N + 1).
 
     The columns are the golden samples' and then the pinned template's.  How much farther the template may be than the nearest
-    other golden sample is what R golden samples, drawn again and again, show in 99 of 100 draws.
+    other golden sample is what R golden samples, drawn again and again, show in 99 of 100 draws.  Chance is told by a sign test
+    on the R pictures, for N golden samples together (Bonferroni).
     """
 
     def farther(rows: Floats) -> tuple[float, int]:
@@ -56,7 +59,15 @@ def measure_aging(recent: Floats, golden: Floats, names: Sequence[str], rng: np.
     drawn = [farther(apart[rng.integers(len(apart), size=max(size, 2))])[0] for _ in range(RESAMPLES)]
     _, nearest = farther(recent)
     medians = np.median(recent, axis=0)
-    return Aging(len(recent), float(medians[-1]), float(medians[nearest]), names[nearest], float(np.quantile(drawn, QUANTILE)))
+    nearer = int((recent[:, nearest] < recent[:, -1]).sum())
+    return Aging(
+        recent=len(recent),
+        pinned=float(medians[-1]),
+        nearest=float(medians[nearest]),
+        nearest_name=names[nearest],
+        allowed=float(np.quantile(drawn, QUANTILE)),
+        chance=min(1.0, len(names) * float(stats.binomtest(nearer, len(recent), alternative="greater").pvalue)),
+    )
 
 
 def archived_passes(line: str, config_dir: Path | None) -> list[Path]:
