@@ -117,5 +117,5 @@ def test_the_picture_copes_with_whatever_was_measured(golden_folder: Path) -> No
     picture = decode_image(detectability_png(seen, samples, np.ones((512, 512), np.bool_)), PICTURE)
     assert picture.shape[2] == 3
     assert (np.abs(picture.astype(int) - (11, 122, 59)).sum(axis=2) < 12).sum() > 2000, "the green frame of what is found"
-    assert size_text(seen, sizes[7]) == "14 px (2.8 %)"
+    assert size_text(seen, sizes[7]) == "29 px (5.7 %)"
     assert size_text(seen, None) == "-"
