@@ -43,8 +43,8 @@ def test_a_defect_is_as_large_and_as_strong_as_claimed(part: np.ndarray, donor: 
             changed_at = changed if grey else changed.max(axis=2)
             under = changed[y : y + height, x : x + width][drawn.mask]
             assert under.mean() == pytest.approx(drawn.contrast) == pytest.approx(contrast, abs=max(1.0, 0.1 * contrast))
-            points = np.argwhere(drawn.mask).astype(float)
-            extent = np.hypot(*(points[:, None] - points[None, ::7]).transpose(2, 0, 1)).max() + 1
+            hull = cv2.convexHull(np.argwhere(drawn.mask).astype(np.int32))[:, 0].astype(float)
+            extent = np.linalg.norm(hull[:, None] - hull, axis=2).max() + 1
             assert extent == pytest.approx(size, abs=max(2.5, 0.08 * size))
             changed_at[y : y + height, x : x + width] = 0
             assert not changed_at.any(), "nothing but the defect is changed"
