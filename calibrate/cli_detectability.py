@@ -84,13 +84,12 @@ def _print(seen: object) -> None:
 
     assert isinstance(seen, Detectability)
     contrasts = sorted({curve.contrast for curve in seen.curves}, reverse=True)
-    table = Table(
-        "defect",
-        *(f"{contrast} grey levels" for contrast in contrasts),
-        title=f"smallest size found with {seen.probability * 100:.0f} % probability; "
+    console.print(
+        f"smallest size found with {seen.probability * 100:.0f} % probability; "
         f"in brackets with {seen.confidence * 100:.0f} % confidence",
-        title_justify="left",
+        highlight=False,
     )
+    table = Table("defect", *(f"{contrast} grey levels" for contrast in contrasts))
     for kind in dict.fromkeys(curve.kind for curve in seen.curves):
         texts = {
             curve.contrast: f"{size_text(seen, curve.smallest)}\n\\[{size_text(seen, curve.smallest_bound)}]"

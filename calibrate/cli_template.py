@@ -95,10 +95,11 @@ def _print(choice: TemplateChoice, recent: int) -> None:
     from calibrate.template_aging import FEWEST
     from calibrate.template_picture import aged_text, verdict
 
-    table = Table("template", "why", "spread", "defects detected", "against the pinned one", title_justify="left")
-    table.title = (
-        f"candidates, by score {choice.score} on {choice.samples} fitted golden samples and {choice.defects} drawn defects"
+    console.print(
+        f"candidates, by score {choice.score} on {choice.samples} fitted golden samples and {choice.defects} drawn defects",
+        highlight=False,
     )
+    table = Table("template", "why", "spread", "defects detected", "against the pinned one")
     for one in choice.candidates:
         compared = "" if one.name == choice.pinned else f"{one.gained} gained, {one.lost} lost"
         best = "[green]*[/] " if one.name == choice.best else "  "
