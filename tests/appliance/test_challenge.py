@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from appliance.capture import CameraError
 from appliance.capture.owner import owned
 from appliance.challenge import (
     Challenge,
@@ -414,7 +415,7 @@ def test_a_person_is_guided_through_known_parts(
     made_engine.act = bad_from(3)
     asked: list[tuple[str, bool]] = []
     with closing(LoadedRecipe(line, recipe.folder)) as loaded:
-        with owned(line), pytest.raises(ConfigError, match="line 3 is running already"):
+        with owned(line), pytest.raises(CameraError, match="line 3 is running, or another command has its camera"):
             list(show_parts(line, loaded, 2, unexpected))
         outcomes = show_parts(line, loaded, 2, lambda text, wait: asked.append((text, wait)))
         record = take(line, loaded, outcomes, "parts", "anna", "", lambda _: None)
