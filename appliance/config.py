@@ -109,22 +109,6 @@ class ReplayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     )
 
 
-class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What computes."""
-
-    target: str = "torch"
-    precision: str = "float32"
-    slots: Annotated[int, Meta(ge=1, le=64, description="frames in flight")] = 3
-    streams: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=64,
-            description="openvino: frames computed at once, each on its share of the cores; more: more parts a second",
-        ),
-    ] = 1
-
-
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When a verdict is due."""
 
@@ -231,7 +215,6 @@ class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """One line: a camera, a recipe, a stream of verdicts."""
 
     camera: PylonConfig | AravisConfig | ReplayConfig
-    engine: EngineConfig = EngineConfig()
     decision: DecisionConfig = DecisionConfig()
     publish: PublishConfig = PublishConfig()
     plc: AnyPlcConfig | None = None

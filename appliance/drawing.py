@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.messages import Verdict
+from engines.drawing import overlay, rgb
 from engines.geometry import Box, Pixels
 
 MARK = (255, 210, 0)  # RGB of boxes and text
@@ -19,14 +20,14 @@ def draw_part(
 
     ``measured`` is the map and the region of the frame that it covers.
     """
-    part = _rgb(image)
+    part = rgb(image)
     thick = max(1, min(part.shape[:2]) // 200)
-    panels = [part] if measured is None else [part, overlay(part, *measured, verdict)]
+    panels = [part] if measured is None else [part, overlay(part, *measured, _top(measured[0], verdict))]
     for panel in panels:
         for box in verdict.regions:
             cv2.rectangle(panel, (box.x, box.y), (box.x + box.w, box.y + box.h), MARK, thick)
     if template is not None:  # a bank's pictures are small
-        panels.append(np.asarray(cv2.resize(_rgb(template), part.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8))
+        panels.append(np.asarray(cv2.resize(rgb(template), part.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8))
     picture = np.concatenate(panels, axis=1)
     scale = picture.shape[1] / 1000
     header = np.zeros((int(40 * scale) + 8, picture.shape[1], 3), np.uint8)
@@ -44,20 +45,6 @@ def draw_part(
     return np.concatenate([header, picture])
 
 
-def _rgb(image: Pixels) -> Pixels:
-    """A copy of a picture, grey or colour, in colour."""
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image.copy(), np.uint8)
-
-
-def overlay(part: Pixels, frame_map: npt.NDArray[np.float32], region: Box, verdict: Verdict) -> Pixels:
-    """The map in colours over the inspected region, scaled to its own maximum: it shows where, the score says how much."""
-    x, y, width, height = region
-    top = max([found.peak for found in verdict.regions] + [float(np.nanmax(frame_map)), 1e-12])
-    level = np.clip(np.nan_to_num(frame_map) / top, 0, 1)
-    level = np.asarray(cv2.resize(level.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
-    colours = cv2.cvtColor(cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    alpha = np.clip(level * 1.5, 0, 0.75)[..., None]  # what is normal stays visible
-    result = part.copy()
-    inside = result[y : y + height, x : x + width]
-    inside[:] = (inside * (1 - alpha) + colours * alpha).astype(np.uint8)
-    return result
+def _top(frame_map: npt.NDArray[np.float32], verdict: Verdict) -> float:
+    """The map's own maximum: its colours show where, the score says how much."""
+    return max([found.peak for found in verdict.regions] + [float(np.nanmax(frame_map))])

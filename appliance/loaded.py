@@ -8,11 +8,10 @@ from appliance.config import Line
 from appliance.decision import Decider
 from appliance.pipeline import Station
 from engines.built import load_engine
-from engines.ignore_mask import ignored_map
-from engines.images import read_image
+from engines.ignore_mask import ignored_by
 from engines.recipe import load_recipe
 from engines.templates import read_templates
-from engines.thresholds import IGNORE_MASK, load_thresholds
+from engines.thresholds import load_thresholds
 
 
 class LoadedRecipe(Station):
@@ -23,13 +22,9 @@ class LoadedRecipe(Station):
         self.recipe = load_recipe(folder)
         geometry = self.recipe.manifest.geometry
         thresholds = load_thresholds(self.recipe)
-        ignored = None
-        if thresholds is not None and thresholds.ignore_mask is not None:
-            mask_file = folder / IGNORE_MASK
-            ignored = ignored_map(read_image(mask_file), geometry, str(mask_file))
         self.calibrated = thresholds is not None
         self.held_out_scores = thresholds.held_out_scores if thresholds else ()
         self.templates = read_templates(self.recipe, features=False)
-        self.decider = Decider(thresholds, geometry, ignored)
+        self.decider = Decider(thresholds, geometry, ignored_by(self.recipe, thresholds))
         config = line.config.engine
         super().__init__(load_engine(self.recipe, config.target, config.precision, config.streams), geometry, config.slots)

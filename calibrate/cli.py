@@ -8,17 +8,15 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from calibrate import cli_report, cli_thresholds
+from calibrate.cli_options import ConfigDir, GoldenDir, LineName, RecipeDir, console, subject
 from engines.console import new_app, run_app
 from engines.errors import ConfigError
-from engines.lines import read_line_recipe
 from engines.model_config import BANK, PROFILES, BankRatio
 from engines.progress import Steps
 
 app = new_app("Make and calibrate recipes: golden samples in, a recipe bundle with thresholds out.")
-console = Console(soft_wrap=True)
 
 
 @app.command(
@@ -98,87 +96,36 @@ def fit(
             lambda p: steps_shown.tell(p.step, p.steps, f"loss {p.loss:.3f}  {_clock(p.eta_seconds)} left"),
         )
     console.print(f"recipe written: {made.folder} (digest {made.digest[:12]})")
-    console.print(f"next: calibrate thresholds --recipe {made.folder} --golden {golden}")
+    console.print(
+        f"next: engines build --recipe {made.folder} --golden {golden} --target openvino, then "
+        f"calibrate thresholds --recipe {made.folder} --golden {golden} --target openvino"
+    )
 
 
 @app.command(epilog="Example:  calibrate bank --line 3 --ratio 25")
 def bank(
     ratio: Annotated[str, typer.Option(help="Per cent of the fitted golden samples to keep: 10, 25, 50 or 100.")],
-    line: Annotated[str | None, typer.Option(help="Line whose recipe it is; its file names recipe and golden samples.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="Recipe folder, instead of --line.")] = None,
-    golden: Annotated[Path | None, typer.Option(help="Folder of golden samples that the fit used.")] = None,
-    config_dir: Annotated[Path | None, typer.Option(help="Folder of the line files.")] = None,
+    line: LineName = None,
+    recipe: RecipeDir = None,
+    golden: GoldenDir = None,
+    config_dir: ConfigDir = None,
 ) -> None:
     """Keep more or fewer templates in a recipe of the network thfr, without a new fit; then renew thresholds and engines."""
-    recipe, golden = _recipe_and_golden(line, recipe, golden, config_dir)
+    about = subject(line, recipe, golden, config_dir)
     kept = _ratio(ratio, "--ratio")
     from engines.recipe import load_recipe
 
-    before = load_recipe(recipe)
+    before = load_recipe(about.recipe)
     if before.manifest.model.templates_file != BANK:
-        raise ConfigError(f"{recipe}: its network has one template and no bank; fit one with: calibrate fit --network thfr")
+        raise ConfigError(
+            f"{about.recipe}: its network has one template and no bank; fit one with: calibrate fit --network thfr"
+        )
     from calibrate.making import told
     from calibrate.rebanking import remake_bank
 
-    made = remake_bank(before, golden, kept)
+    made = remake_bank(before, about.need_golden(), kept)
     console.print(f"recipe written: {made.folder} (digest {made.digest[:12]}), {told(made.manifest.templates)}")
-    console.print(f"next: calibrate thresholds --recipe {made.folder} --golden {golden}, then build its engines again")
-
-
-@app.command(epilog="Example:  calibrate thresholds --line 3")
-def thresholds(
-    line: Annotated[
-        str | None, typer.Option(help="Line whose recipe to calibrate; its file names recipe and golden samples.")
-    ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="Recipe folder, instead of --line.")] = None,
-    golden: Annotated[Path | None, typer.Option(help="Folder of golden samples that the fit used.")] = None,
-    rejects: Annotated[Path | None, typer.Option(help="Folder of known rejects; helps to choose the score.")] = None,
-    ignore: Annotated[
-        Path | None, typer.Option(help="Picture of the frame's size, white where the frame is not inspected.")
-    ] = None,
-    false_reject_rate: Annotated[
-        float, typer.Option(min=0.0001, max=0.5, help="Share of good parts that may be rejected.")
-    ] = 0.01,
-    minimum_area: Annotated[
-        int, typer.Option(min=1, help="Map pixels; smaller regions over the pixel threshold do not count.")
-    ] = 12,
-    config_dir: Annotated[Path | None, typer.Option(help="Folder of the line files.")] = None,
-) -> None:
-    """Score the golden samples that were held out from the fit and write thresholds.json into the recipe."""
-    recipe, golden = _recipe_and_golden(line, recipe, golden, config_dir)
-    from calibrate.scoring import calibrate_thresholds
-    from engines.recipe import load_recipe
-
-    with Steps(console, "scoring").shown() as shown:
-        result = calibrate_thresholds(load_recipe(recipe), golden, rejects, ignore, false_reject_rate, minimum_area, shown.tell)
-    table = Table("what", "value", title=f"thresholds of {recipe}, version {result.version}", title_justify="left")
-    table.add_row(
-        "score",
-        f"{result.score} (margin over the limit: " + ", ".join(f"{k} {v:.1f}" for k, v in result.score_choice.items()) + ")",
-    )
-    table.add_row("score threshold", f"{result.score_threshold:.4g}")
-    table.add_row(
-        "held-out scores",
-        f"{min(result.held_out_scores):.4g} to {max(result.held_out_scores):.4g} ({len(result.held_out_scores)})",
-    )
-    table.add_row("pixel threshold", f"{result.pixel_threshold:.4g}, regions of {result.minimum_area} map pixels and more")
-    table.add_row("method", result.method)
-    table.add_row("promise", result.promise)
-    console.print(table)
-
-
-def _recipe_and_golden(
-    line: str | None, recipe: Path | None, golden: Path | None, config_dir: Path | None
-) -> tuple[Path, Path]:
-    """Recipe and golden folders, from the options or else the line's file."""
-    if line is not None:
-        line_recipe, line_golden = read_line_recipe(line, config_dir)
-        recipe, golden = recipe or line_recipe, golden or line_golden
-    if recipe is None:
-        raise ConfigError("which recipe? give --line 3, or --recipe DIR with --golden DIR")
-    if golden is None:
-        raise ConfigError('where are the golden samples? give --golden DIR, or set golden = "..." in the line\'s file')
-    return recipe, golden
+    console.print(f"next: build its engines again, then calibrate thresholds --recipe {made.folder} --golden {about.golden}")
 
 
 def _ratio(text: str, option: str) -> BankRatio:
@@ -200,6 +147,10 @@ def _numbers(text: str, separator: str, count: int, option: str, form: str) -> t
 
 def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+cli_thresholds.add_to(app)
+cli_report.add_to(app)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Fitting: a network learns to restore the features of golden samples with the help of a template.
 
 AdamW, or Adam where nothing decays; the frozen backbone's features are computed once.  The state is saved regularly beside the
-recipe, so that an interrupted fit goes on where it was; the weights kept are those with the lowest loss on held-out samples.
+recipe, so that an interrupted fit goes on where it was.  The weights kept are the last: held-out samples choose nothing, since
+thresholds rest on them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -23,7 +25,7 @@ from calibrate.features import FeatureSource
 from engines.errors import RecipeError
 from engines.network import Network
 
-CHECKS = 10  # times that the held-out loss is measured, in the second half of the fit
+CURVE = 100  # points, at most, of the curve of losses
 SAVE_SECONDS = 20.0
 
 
@@ -96,8 +98,7 @@ class Fit:
         self._device = next(network.parameters()).device
         self._half = self._device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
         self._step = 0
-        self._best_loss = float("inf")
-        self._best: dict[str, Tensor] = {}
+        self._losses: list[float] = []
 
     def resume(self) -> int:
         """Take up a saved state of the same fit, if there is one. Returns the step it stands at."""
@@ -112,26 +113,23 @@ class Fit:
                 self._schedule.load_state_dict(state["schedule"])
                 self._draw.set_state(state["draw"])
                 torch.set_rng_state(state["masks"])
-                self._step, self._best_loss, self._best = state["step"], state["best_loss"], state["best"]
+                self._step, self._losses = state["step"], state["losses"]
         return self._step
 
-    def run(self, tell: Callable[[Progress], None]) -> float:
-        """Fit to the end; leaves the best weights in the network. Returns their loss on held-out samples."""
+    def run(self, tell: Callable[[Progress], None]) -> tuple[float, list[float]]:
+        """Fit to the end. Returns the loss on held-out samples, and the curve of fitting losses: means of equal stretches."""
         steps = self._settings.steps
-        every = max(1, steps // 2 // CHECKS)
         started, first, saved = time.monotonic(), self._step, time.monotonic()
         while self._step < steps:
             loss = self._one_step()
+            self._losses.append(loss)
             self._step += 1
-            if self._step == steps or (self._step > steps // 2 and (steps - self._step) % every == 0):
-                self._keep_if_best()
             if time.monotonic() - saved > SAVE_SECONDS:
                 self._save()
                 saved = time.monotonic()
             pace = (time.monotonic() - started) / (self._step - first)
             tell(Progress(self._step, steps, loss, pace * (steps - self._step)))
-        self._network.load_state_dict(self._best)
-        return self._best_loss
+        return self._held_out_loss(), [float(part.mean()) for part in np.array_split(self._losses, min(CURVE, steps))]
 
     def _one_step(self) -> float:
         self._network.train()
@@ -148,8 +146,8 @@ class Fit:
         self._schedule.step()
         return float(loss.detach())
 
-    def _keep_if_best(self) -> None:
-        """Measure the loss on all held-out samples, unmasked, as at inspection; keep the weights if it is the lowest."""
+    def _held_out_loss(self) -> float:
+        """The mean loss on all held-out samples, unmasked, as at inspection."""
         self._network.eval()
         losses = []
         every_tile = torch.arange(self._held_out.tiles)
@@ -157,10 +155,7 @@ class Fit:
             for frame in range(len(self._held_out)):
                 chosen = torch.full_like(every_tile, self._pool.nearest(frame))
                 losses.append(float(self._loss(self._held_out.frame(self._network, frame), chosen, every_tile)))
-        mean = sum(losses) / len(losses)
-        if mean < self._best_loss:
-            self._best_loss = mean
-            self._best = {key: value.detach().clone() for key, value in self._network.state_dict().items()}
+        return sum(losses) / len(losses)
 
     def _loss(self, features: list[Tensor], templates: Tensor, tiles: Tensor) -> Tensor:
         """Of samples with these templates' features at these tiles; those of a template that serves several are taken once."""
@@ -177,8 +172,7 @@ class Fit:
             "schedule": self._schedule.state_dict(),
             "draw": self._draw.get_state(),
             "masks": torch.get_rng_state(),
-            "best_loss": self._best_loss,
-            "best": self._best,
+            "losses": self._losses,
         }
         try:
             aside.parent.mkdir(parents=True, exist_ok=True)

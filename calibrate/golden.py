@@ -34,7 +34,7 @@ class Golden:
 
     @property
     def held_out(self) -> list[int]:
-        """Indices of the samples kept back, for choosing the checkpoint and for thresholds."""
+        """Indices of the samples kept back: thresholds rest on them."""
         return [i for i, sample in enumerate(self.samples) if sample.held_out]
 
 

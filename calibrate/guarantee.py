@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import stats
 
 Floats = npt.NDArray[np.float64]
-TAIL_SHARE, TAIL_FEWEST = 0.25, 15  # of the scores that a tail is fitted to, and how many at least
+TAIL_SHARE, TAIL_FEWEST = 0.25, 10  # of the scores: the largest, which a tail is fitted to; and how many that are at least
 RESAMPLES = 400
 INTERVAL = 0.9  # of a tail's estimate
 
@@ -50,18 +50,18 @@ class Tail:
 
 
 def estimate_tail(scores: Floats, rate: float, seed: int) -> Tail | None:
-    """Where a share ``rate`` of good parts is estimated to lie beyond, from scores (n,); None for fewer than `TAIL_FEWEST`.
+    """Where a share ``rate`` of good parts is estimated to lie beyond, from scores (n,); None for too few of them.
 
     Probability-weighted moments (J. R. M. Hosking, J. R. Wallis, "Parameter and quantile estimation for the generalized
     Pareto distribution", Technometrics 29, 1987), which fit small samples better than maximum likelihood; interval and
     goodness of fit (Cramér-von Mises) by parametric resampling.
     """
     n = len(scores)
-    fitted = max(TAIL_FEWEST, round(TAIL_SHARE * n))
-    if n < fitted:
+    fitted = round(TAIL_SHARE * n)
+    if fitted < TAIL_FEWEST:
         return None
     ordered = np.sort(scores)
-    start = ordered[-fitted - 1] if fitted < n else ordered[0]
+    start = ordered[-fitted - 1]
     excess = ordered[-fitted:] - start
     if not excess[-1] > 0:
         return Tail(float(start), float(start), float(start), 1.0, fitted)

@@ -84,12 +84,12 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
     fit = Fit(network, fitted, held_out, pool, settings, state_folder / "state.pt", identity)
     if step := fit.resume():
         say(f"going on with the interrupted fit after step {step} of {settings.steps}")
-    loss = fit.run(tell)
+    loss, curve = fit.run(tell)
     kept, templates = pool.keep()
     names = tuple(golden.samples[i].name for i in kept)
     say(f"{told(names)}; loss on held-out samples: {loss:.4f}")
     weights = weights_bytes(backbone, network)
-    _write(request, config, geometry, golden, names, settings, loss, weights, templates)
+    _write(request, config, geometry, golden, names, settings, loss, curve, weights, templates)
     shutil.rmtree(state_folder, ignore_errors=True)
     return load_recipe(request.recipe)
 
@@ -157,6 +157,7 @@ def _write(
     names: tuple[str, ...],
     settings: FitSettings,
     loss: float,
+    curve: list[float],
     weights: bytes,
     templates: Templates,
 ) -> None:
@@ -172,6 +173,7 @@ def _write(
             seed=settings.seed,
             steps=settings.steps,
             held_out_loss=loss,
+            curve=tuple(round(value, 6) for value in curve),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             versions={name: version(name) for name in ("tfa-inspect", "torch", "timm", "numpy", "opencv-python-headless")},
             files=files,

@@ -16,7 +16,7 @@ from engines.golden_samples import read_samples
 from engines.model_config import BANK, BankRatio, THFRConfig
 from engines.recipe import WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
 from engines.templates import write_templates
-from engines.thresholds import FILE, IGNORE_MASK
+from engines.thresholds import keep_history
 
 
 def remake_bank(recipe: Recipe, golden: Path, ratio: BankRatio) -> Recipe:
@@ -46,7 +46,5 @@ def remake_bank(recipe: Recipe, golden: Path, ratio: BankRatio) -> Recipe:
         shutil.copy2(recipe.folder / WEIGHTS, folder)
         write_templates(folder, BANK, templates)
         seal(folder, renewed)
-        for unsealed in (FILE, IGNORE_MASK):
-            if (recipe.folder / unsealed).exists():
-                shutil.copy2(recipe.folder / unsealed, folder)
+        keep_history(recipe.folder, folder)
     return load_recipe(recipe.folder)

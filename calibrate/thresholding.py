@@ -1,63 +1,107 @@
-"""Thresholds from held-out golden samples: which score to use, where to cut, and what that promises.
+"""Which score to use and where to cut, from what an engine measures of good parts.
 
-The cut bounds the share of good parts that are rejected.  With enough held-out samples it is an order statistic, which needs no
-assumption but that good parts go on as they are (split conformal prediction: the (n + 1)(1 - rate)-th smallest of n
-scores).  With fewer, it is a one-sided tolerance limit of a log-normal distribution at 95 % confidence (Hahn and
-Meeker, Statistical Intervals, chapter 4), which does assume that shape, and the promise says so.
+A part has two ways to fail: its score, and a region of its map.  Both become one number, the deviation, so that one order
+statistic of the held-out samples sets both thresholds and its guarantee needs no splitting: the larger of the two
+logarithms' distances from typical good parts, in standard deviations.  What is typical is measured on samples that were
+fitted; held-out ones decide nothing but the cut.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from calibrate.guarantee import estimate_tail, rank_within, rate_beyond, samples_needed
 from engines.scores import SCORES, ScoreName
+from engines.thresholds import Candidate, Estimate, Guarantee, Scale
 
 Floats = npt.NDArray[np.float64]
-CONFIDENCE = 0.95
+LEAST_SPREAD = 0.01  # of log-scores: golden samples that are one picture again and again have none
 
 
-@dataclass(frozen=True)
-class Limit:
-    """An upper limit of what good parts show."""
-
-    value: float
-    method: str
-    promise: str
+def scale_of(scores: Floats, levels: Floats) -> Scale:
+    """From the scores and region levels (n,) > 0 of typical good parts."""
+    return Scale(*_centre_and_spread(scores), *_centre_and_spread(levels))
 
 
-def upper_limit(values: Floats, rate: float) -> Limit:
-    """The value that at most a share ``rate`` of good parts exceeds, from the values (n,) > 0 of held-out good parts."""
-    n = len(values)
-    rank = math.ceil((n + 1) * (1 - rate))
-    if rank <= n:
-        return Limit(
-            float(np.sort(values)[rank - 1]),
-            f"order statistic: the {rank}. smallest of {n} held-out scores",
-            f"at most {rate:.2%} of good parts exceed it, on average over calibrations, as long as good parts stay as they are",
-        )
-    logs = np.log(values)
-    factor = float(stats.nct.ppf(CONFIDENCE, n - 1, stats.norm.ppf(1 - rate) * math.sqrt(n)) / math.sqrt(n))
-    return Limit(
-        float(np.exp(logs.mean() + factor * logs.std(ddof=1))),
-        f"log-normal tolerance limit from {n} held-out scores (an order statistic needs {math.ceil(1 / rate) - 1})",
-        f"at most {rate:.2%} of good parts exceed it, with {CONFIDENCE:.0%} confidence, if their scores are log-normal",
+def choose_score(good: Floats, defects: Floats) -> tuple[ScoreName, dict[ScoreName, Candidate]]:
+    """The score that tells defects (m, 3) best from good parts (n, 3), and how well each of them does.
+
+    By the margin of the weakest tenth of defects over the highest good part, in spreads of the good parts: a score must be
+    stable over good parts and high on defects.  Unlike AUROC it tells scores apart also when all of them separate perfectly.
+    """
+    candidates: dict[ScoreName, Candidate] = {}
+    for i, name in enumerate(SCORES):
+        spread = _centre_and_spread(good[:, i])[1]
+        highest = float(np.log(good[:, i].max()))
+        weakest = float(np.log(np.percentile(defects[:, i], 10)))
+        detected = float((defects[:, i] > good[:, i].max()).mean())
+        candidates[name] = Candidate(round(spread, 4), round((weakest - highest) / spread, 4), round(detected, 4))
+    return max(SCORES, key=lambda name: candidates[name].margin), candidates
+
+
+def cut(deviations: Floats, rate: float, confidence: float, seed: int) -> tuple[float, Guarantee]:
+    """From the deviations (n,) of held-out samples: their limit for this rate of false rejects, and what it guarantees.
+
+    With enough samples the limit is one of them.  With fewer it is where a fitted distribution puts it, never below the
+    largest of them: an estimate for what was asked for, and a guarantee only for what the samples can carry.
+    """
+    n = len(deviations)
+    ordered = np.sort(deviations)
+    rank = rank_within(n, rate, confidence)
+    if rank is not None:
+        kept = rate_beyond(n, rank, confidence)
+        return float(ordered[rank - 1]), Guarantee(rate, confidence, n, rank, kept, 0, None)
+    estimate = _estimate(deviations, rate, confidence, seed)
+    limit = max(float(ordered[-1]), estimate.limit)
+    missing = samples_needed(rate, confidence) - n
+    return limit, Guarantee(rate, confidence, n, None, rate_beyond(n, n, confidence), missing, estimate)
+
+
+def promise(guarantee: Guarantee) -> str:
+    """What a guarantee says, in words."""
+    text = (
+        f"at most {guarantee.rate:.2%} of good parts are rejected, with {guarantee.confidence:.0%} confidence, whatever the "
+        "distribution of their scores, as long as good parts stay as they were"
+    )
+    if guarantee.estimate is None:
+        return text
+    return (
+        f"{text}; that it is {guarantee.asked_rate:.2%} is an estimate: to guarantee it, {guarantee.more_needed} more golden "
+        "samples are needed that took no part in the fit"
     )
 
 
-def choose_score(good: Floats, defect: Floats, rate: float) -> dict[ScoreName, float]:
-    """How well each candidate score tells defects (m, 3) from good parts (n, 3); the largest is the best.
+def method(guarantee: Guarantee) -> str:
+    """How the limit was got, in words."""
+    estimate, n = guarantee.estimate, guarantee.samples
+    if guarantee.rank is not None:
+        return f"order statistic: the {guarantee.rank}. smallest deviation of {n} held-out samples"
+    assert estimate is not None, "without a rank there is an estimate"
+    fit = "" if estimate.goodness is None else f" (p-value of its fit {estimate.goodness:.2f})"
+    return (
+        f"estimate: a {estimate.shape} fitted to the {estimate.fitted} largest of {n} held-out deviations{fit}, "
+        "and not below the largest of them"
+    )
 
-    The margin by which the weakest tenth of the defects clears the limit of good parts, in standard deviations of the good
-    parts' log-scores.  Unlike AUROC it goes on telling scores apart when all of them separate perfectly.
+
+def _estimate(deviations: Floats, rate: float, confidence: float, seed: int) -> Estimate:
+    """By a generalised Pareto tail, or with too few samples for one by a normal distribution's tolerance limit.
+
+    The latter: G. J. Hahn and W. Q. Meeker, "Statistical Intervals", chapter 4.
     """
-    margins: dict[ScoreName, float] = {}
-    for i, name in enumerate(SCORES):
-        limit = upper_limit(good[:, i], rate).value
-        spread = max(float(np.log(good[:, i]).std(ddof=1)), 1e-9)
-        margins[name] = round((math.log(float(np.percentile(defect[:, i], 10))) - math.log(limit)) / spread, 4)
-    return margins
+    tail = estimate_tail(deviations, rate, seed)
+    if tail is not None:
+        return Estimate("generalised Pareto tail", tail.value, tail.low, tail.high, tail.goodness, tail.fitted)
+    n = len(deviations)
+    factor = float(stats.nct.ppf(confidence, n - 1, stats.norm.ppf(1 - rate) * math.sqrt(n)) / math.sqrt(n))
+    limit = float(deviations.mean() + factor * deviations.std(ddof=1))
+    return Estimate("normal distribution's tolerance limit", limit, None, None, None, n)
+
+
+def _centre_and_spread(values: Floats) -> tuple[float, float]:
+    logs = np.log(values)
+    return float(np.median(logs)), max(float(logs.std(ddof=1)), LEAST_SPREAD)

@@ -39,7 +39,7 @@ def build_engine(
     module = target_module(target, precision)
     if TARGETS[target].reference == precision:
         raise EngineError(f"{target} {precision} is the reference itself: nothing to build")
-    thresholds = need_thresholds(recipe)
+    thresholds = load_thresholds(recipe)
     images = proof_images(recipe, golden, rejects)
     folder = engine_folder(recipe, target, precision)
     folder.parent.mkdir(exist_ok=True)
@@ -87,7 +87,7 @@ def verify_engine(
     folder = engine_folder(recipe, target, precision)
     record = read_record(folder)
     engine = module.load(recipe, precision, folder, 1)
-    parity = prove(engine, recipe, precision, need_thresholds(recipe), proof_images(recipe, golden, rejects), tell)
+    parity = prove(engine, recipe, precision, load_thresholds(recipe), proof_images(recipe, golden, rejects), tell)
     engine.close()
     record = msgspec.structs.replace(record, parity=parity)
     save_record(folder, record)
@@ -95,13 +95,13 @@ def verify_engine(
 
 
 def prove(
-    engine: Engine, recipe: Recipe, precision: Precision, thresholds: Thresholds, images: list[Pixels], tell: Tell
+    engine: Engine, recipe: Recipe, precision: Precision, thresholds: Thresholds | None, images: list[Pixels], tell: Tell
 ) -> Parity:
     """The parity report of an engine."""
     return compare(engine, load_reference(recipe), precision, recipe.manifest.geometry, thresholds, images, tell)
 
 
-def failing_layer(recipe: Recipe, precision: Precision, thresholds: Thresholds, images: list[Pixels]) -> str | None:
+def failing_layer(recipe: Recipe, precision: Precision, thresholds: Thresholds | None, images: list[Pixels]) -> str | None:
     """The layer with which rounding to half precision begins to break the gate on these frames; None when it never does."""
     import torch
 
@@ -127,17 +127,6 @@ def proof_images(recipe: Recipe, golden: Path, rejects: Path | None) -> list[Pix
     if rejects and not known:
         raise ImageError(f"{rejects}: no image of a known reject there; give another folder or leave --rejects out")
     return [*good, *(with_defect(good[i % len(good)], rng, i) for i in range(SYNTHETIC)), *known]
-
-
-def need_thresholds(recipe: Recipe) -> Thresholds:
-    """The recipe's thresholds: without them no verdict can be compared."""
-    thresholds = load_thresholds(recipe)
-    if thresholds is None:
-        raise EngineError(
-            f"{recipe.folder}: has no thresholds yet, so that no verdict can be compared; first run: "
-            f"calibrate thresholds --recipe {recipe.folder} --golden DIR"
-        )
-    return thresholds
 
 
 def save_record(folder: Path, record: BuildRecord) -> None:

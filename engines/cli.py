@@ -222,8 +222,8 @@ def _need_folder(file: Path) -> None:
 
 def _recipe_folder(line: str | None, recipe: Path | None, config_dir: Path | None) -> tuple[Path, Path | None]:
     if line is not None:
-        line_recipe, line_golden = read_line_recipe(line, config_dir)
-        return recipe or line_recipe, line_golden
+        of_line = read_line_recipe(line, config_dir)
+        return recipe or of_line.recipe, of_line.golden
     if recipe is None:
         raise ConfigError("which recipe? give --line 3, or --recipe DIR")
     return recipe, None

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from engines.errors import ImageError
 from engines.geometry import Geometry, Pixels
+from engines.images import read_image
+from engines.recipe import Recipe
+from engines.thresholds import IGNORE_MASK, Thresholds
 
 
 def ignored_map(mask: Pixels, geometry: Geometry, name: str) -> npt.NDArray[np.bool_]:
@@ -33,3 +36,11 @@ def ignored_map(mask: Pixels, geometry: Geometry, name: str) -> npt.NDArray[np.b
     if ignored.all():
         raise ImageError(f"{name}: the ignore-mask covers all that is inspected; leave something black")
     return ignored
+
+
+def ignored_by(recipe: Recipe, thresholds: Thresholds | None) -> npt.NDArray[np.bool_] | None:
+    """Which pixels of the recipe's stitched map (H, W) its thresholds ignore; None: none are."""
+    if thresholds is None or thresholds.ignore_mask is None:
+        return None
+    file = recipe.folder / IGNORE_MASK
+    return ignored_map(read_image(file), recipe.manifest.geometry, str(file))

@@ -11,9 +11,10 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from engines.errors import ConfigError
 
@@ -21,11 +22,36 @@ CONFIG_DIR_VARIABLE = "INSPECT_CONFIG_DIR"
 T = TypeVar("T", bound="LineRecipe")
 
 
+class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What computes."""
+
+    target: str = "torch"
+    precision: str = "float32"
+    slots: Annotated[int, Meta(ge=1, le=64, description="frames in flight")] = 3
+    streams: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="openvino: frames computed at once, each on its share of the cores; more: more parts a second",
+        ),
+    ] = 1
+
+
 class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
     """What every command needs of a line file; paths are relative to the file's folder."""
 
     recipe: str
     golden: str | None = None  # folder of the golden samples that the recipe was fitted on
+    engine: EngineConfig = EngineConfig()
+
+
+class RecipeOfLine(NamedTuple):
+    """What a line inspects with; folders are absolute or relative to the current one."""
+
+    recipe: Path
+    golden: Path | None
+    engine: EngineConfig
 
 
 def line_file(line: str, config_dir: Path | None) -> Path:
@@ -48,11 +74,12 @@ def line_file(line: str, config_dir: Path | None) -> Path:
     )
 
 
-def read_line_recipe(line: str, config_dir: Path | None) -> tuple[Path, Path | None]:
-    """(recipe folder, golden folder) of a line, as absolute or relative to the current folder."""
+def read_line_recipe(line: str, config_dir: Path | None) -> RecipeOfLine:
+    """A line's recipe, its golden samples and its engine."""
     file = line_file(line, config_dir)
     settings = decode_toml(file, LineRecipe)
-    return relative_to(file, settings.recipe), relative_to(file, settings.golden) if settings.golden else None
+    golden = relative_to(file, settings.golden) if settings.golden else None
+    return RecipeOfLine(relative_to(file, settings.recipe), golden, settings.engine)
 
 
 def write_line_recipe(file: Path, recipe: Path) -> None:

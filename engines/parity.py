@@ -40,7 +40,7 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a comparison found."""
 
     frames: int
-    thresholds_version: int
+    thresholds_version: Annotated[int | None, Meta(description="that verdicts were compared with; null: there were none")]
     limits: Limits
     map_error: float  # the worst frame's
     correlation: float  # the worst frame's
@@ -51,14 +51,14 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reference_latency_ms: float
 
     @property
+    def close(self) -> bool:
+        """Whether its numbers are near the reference's; whatever compares as false, NaN included, is not."""
+        return self.frames > 0 and self.map_error <= self.limits.map_error and self.correlation >= self.limits.correlation
+
+    @property
     def passed(self) -> bool:
-        """Whether the engine may serve; whatever compares as false, NaN included, does not pass."""
-        return (
-            self.frames > 0
-            and self.map_error <= self.limits.map_error
-            and self.correlation >= self.limits.correlation
-            and self.flips == 0
-        )
+        """Whether the engine may serve: its numbers are close, and no verdict is another."""
+        return self.close and self.flips == 0
 
 
 def compare(
@@ -66,11 +66,11 @@ def compare(
     reference: Engine,
     precision: Precision,
     geometry: Geometry,
-    thresholds: Thresholds,
+    thresholds: Thresholds | None,
     images: Sequence[Pixels],
     tell: Callable[[int, int], None],
 ) -> Parity:
-    """Run both engines over the pictures."""
+    """Run both engines over the pictures; without thresholds there are no verdicts to compare."""
     limits = LIMITS[precision]
     slot, truth = engine.new_slot(), reference.new_slot()
     errors, correlations, score_errors, flips, band = [], [], [], 0, 0
@@ -83,14 +83,15 @@ def compare(
         errors.append(float(np.linalg.norm(slot.frame_map - truth.frame_map) / np.linalg.norm(truth.frame_map)))
         correlations.append(float(np.corrcoef(slot.frame_map.ravel(), truth.frame_map.ravel())[0, 1]))
         score_errors.append(float(np.max(np.abs(slot.scores - truth.scores) / np.abs(truth.scores))))
-        margin, expected = (reject_margin(one.frame_map, one.scores, thresholds) for one in (slot, truth))
-        if (margin <= 1) != (expected <= 1):
-            within = abs(expected - 1) <= limits.guard_band
-            flips, band = flips + (not within), band + within
+        if thresholds is not None:
+            margin, expected = (reject_margin(one.frame_map, one.scores, thresholds) for one in (slot, truth))
+            if (margin <= 1) != (expected <= 1):
+                within = abs(expected - 1) <= limits.guard_band
+                flips, band = flips + (not within), band + within
         tell(done, len(images))
     return Parity(
         frames=len(images),
-        thresholds_version=thresholds.version,
+        thresholds_version=thresholds.version if thresholds else None,
         limits=limits,
         map_error=_worst(errors, max),
         correlation=_worst(correlations, min),

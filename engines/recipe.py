@@ -27,7 +27,7 @@ from engines.geometry import Geometry
 from engines.model_config import ModelConfig
 
 MANIFEST, WEIGHTS = "recipe.json", "weights.safetensors"
-FORMAT = 2
+FORMAT = 3
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 T = TypeVar("T")
 
@@ -57,6 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     steps: int
     held_out_loss: float
+    curve: tuple[float, ...]  # of the fit's losses, from its first step to its last
     created: str  # UTC, ISO 8601
     versions: dict[str, str]
     files: dict[str, Sha256]

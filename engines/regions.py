@@ -55,21 +55,26 @@ def reject_margin(frame_map: Map, scores: npt.NDArray[np.float32], thresholds: T
     score = float(scores[SCORES.index(thresholds.score)])
     if not (np.isfinite(score) and np.isfinite(frame_map.sum(dtype=np.float64))):
         return float("nan")
-    return max(score / thresholds.score_threshold, _region_level(frame_map, thresholds) / thresholds.pixel_threshold)
+    level = region_level(frame_map, thresholds.minimum_area, thresholds.pixel_threshold)
+    return max(score / thresholds.score_threshold, level / thresholds.pixel_threshold)
 
 
-def _region_level(frame_map: Map, thresholds: Thresholds) -> float:
-    """The highest level that some region of the minimum area exceeds, by bisection; exact about the pixel threshold itself."""
+def region_level(frame_map: Map, minimum_area: int, about: float | None = None) -> float:
+    """The highest level that some region of the minimum area exceeds, by bisection: up to 1/4096 of the peak too high.
+
+    Exact about the level ``about``: on the right side of it, however near.  NaN when a pixel is not finite.
+    """
+    if not np.isfinite(frame_map.sum(dtype=np.float64)):
+        return float("nan")
     low, high = 0.0, float(frame_map.max())
-    limit, area = thresholds.pixel_threshold, thresholds.minimum_area
-    if find_regions(frame_map, limit, area):
-        low = limit
-    else:
-        high = min(high, limit)
+    if about is not None and find_regions(frame_map, about, minimum_area):
+        low = about
+    elif about is not None:
+        high = min(high, about)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        if find_regions(frame_map, middle, area):
+        if find_regions(frame_map, middle, minimum_area):
             low = middle
         else:
             high = middle
-    return high if low >= limit else low
+    return high

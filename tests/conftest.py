@@ -108,11 +108,12 @@ def banked(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Rec
 
 
 def _fitted(golden: Path, folder: Path, **request: Any) -> Recipe:
+    from calibrate.calibrating import ThresholdsRequest, calibrate_thresholds
     from calibrate.making import FitRequest, make_recipe
-    from calibrate.scoring import calibrate_thresholds
 
-    made = make_recipe(FitRequest(golden, folder, **request), lambda _: None, lambda _: None)
-    calibrate_thresholds(made, golden, None, None, 0.01, 12, lambda _done, _total: None)
+    make_recipe(FitRequest(golden, folder, **request), lambda _: None, lambda _: None)
+    asked = ThresholdsRequest(recipe=folder, golden=golden, max_false_reject=0.01)
+    calibrate_thresholds(asked, lambda _: None, lambda _done, _total: None)
     return load_recipe(folder)
 
 

@@ -29,7 +29,7 @@ from appliance.publisher import Publisher
 from appliance.running import RunningLine
 from engines.geometry import Geometry, Pixels
 from engines.targets import HostSlot
-from engines.thresholds import Thresholds
+from engines.thresholds import Guarantee, Scale, Thresholds
 
 Table = Mapping[str, object]
 Floats = npt.NDArray[np.float32]
@@ -121,11 +121,17 @@ def make_thresholds(digest: str = "0" * 64, **changes: Any) -> Thresholds:
         "score_threshold": 0.5,
         "pixel_threshold": 0.5,
         "minimum_area": 1,
+        "engine": "torch float32",
+        "scale": Scale(0.0, 1.0, 0.0, 1.0),
+        "limit": 1.0,
+        "guarantee": Guarantee(0.01, 0.95, 0, None, 1.0, 299, None),
         "method": "set by hand",
         "promise": "none",
-        "false_reject_rate": 0.01,
-        "held_out_scores": (),
-        "score_choice": {},
+        "samples": (),
+        "rejects": (),
+        "candidates": {},
+        "choice": "set by hand",
+        "note": "",
         "ignore_mask": None,
         "created": utc_now(),
         "created_by": "test",

@@ -30,8 +30,8 @@ from rich.table import Table
 from appliance.config import load_line
 from appliance.messages import Verdict
 from appliance.subscriber import Subscriber
+from calibrate.calibrating import ThresholdsRequest, calibrate_thresholds
 from calibrate.making import FitRequest, make_recipe
-from calibrate.scoring import calibrate_thresholds
 from engines.building import build_engine
 from engines.built import load_engine
 from engines.recipe import load_recipe
@@ -131,7 +131,8 @@ def make_test_recipe(folder: Path, precision: Precision) -> Path:
     """A recipe of the rendered product after a few steps."""
     save_parts(folder / "golden", range(1, 13), [None])
     recipe = make_recipe(FitRequest(folder / "golden", folder / "recipe", steps=10), lambda _: None, lambda _: None)
-    calibrate_thresholds(recipe, folder / "golden", None, None, 0.01, 12, lambda _done, _total: None)
+    asked = ThresholdsRequest(recipe=recipe.folder, golden=folder / "golden")
+    calibrate_thresholds(asked, print, lambda _done, _total: None)
     build_engine(recipe, "openvino", precision, folder / "golden", None, print, lambda _done, _total: None)
     return recipe.folder
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from calibrate.guarantee import TAIL_FEWEST, estimate_tail, rank_within, rate_beyond, samples_needed
+from calibrate.guarantee import TAIL_FEWEST, TAIL_SHARE, estimate_tail, rank_within, rate_beyond, samples_needed
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_tail_that_does_not_fit_says_so() -> None:
 
 
 def test_too_few_scores_have_no_tail_and_equal_ones_a_plain_one() -> None:
-    assert estimate_tail(np.arange(TAIL_FEWEST - 1.0), 0.01, seed=0) is None
-    flat = estimate_tail(np.full(30, 2.5), 0.01, seed=0)
+    assert estimate_tail(np.arange(TAIL_FEWEST / TAIL_SHARE - 4), 0.01, seed=0) is None
+    flat = estimate_tail(np.full(40, 2.5), 0.01, seed=0)
     assert flat is not None
     assert (flat.value, flat.low, flat.high) == (2.5, 2.5, 2.5)

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from calibrate import fitting
+from calibrate.calibrating import ThresholdsRequest, calibrate_thresholds
 from calibrate.fitting import Progress
 from calibrate.making import FitRequest, make_recipe
-from calibrate.scoring import calibrate_thresholds
 from engines.backbone import Backbone, load_imagenet_weights
 from engines.errors import ConfigError
 from engines.images import read_image
@@ -74,6 +74,8 @@ def test_the_manifest_tells_what_was_made(first: Recipe, ten: Path) -> None:
     assert manifest.geometry.frame == (512, 512)
     assert sum(sample.held_out for sample in manifest.golden) == 3
     assert np.isfinite(manifest.held_out_loss)
+    assert len(manifest.curve) == STEPS, "of a short fit, the loss of every step"
+    assert np.isfinite(manifest.curve).all()
     template = next(sample for sample in manifest.golden if sample.name == manifest.templates[0])
     assert not template.held_out
     np.testing.assert_array_equal(read_image(first.folder / TEMPLATE), read_image(ten / manifest.templates[0]))
@@ -101,7 +103,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bytes(
     first: Recipe, ten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting, "SAVE_SECONDS", 0.0)
-    request, after = FitRequest(ten, tmp_path / "module", steps=STEPS), 5  # once the held-out loss was measured
+    request, after = FitRequest(ten, tmp_path / "module", steps=STEPS), 5
     _Interrupted(after).run(request)
     assert not (tmp_path / "module").exists()
     torch.manual_seed(12345)
@@ -111,6 +113,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bytes(
     assert steps == list(range(after + 1, STEPS + 1))
     assert _weights(made) == _weights(first)
     assert made.manifest.held_out_loss == first.manifest.held_out_loss
+    assert made.manifest.curve == first.manifest.curve
     assert [path.name for path in tmp_path.iterdir()] == ["module"]
 
 
@@ -155,7 +158,8 @@ def test_a_region_in_tiles_works_from_fit_to_engine(ten: Path, tmp_path: Path) -
     rejects.mkdir()
     for name in ("002.png", "003.png"):
         shutil.copy(ten / name, rejects)
-    made_thresholds = calibrate_thresholds(made, ten, rejects, None, 0.05, 9, lambda _done, _total: None)
+    asked = ThresholdsRequest(recipe=made.folder, golden=ten, rejects=rejects, minimum_area=9)
+    made_thresholds = calibrate_thresholds(asked, lambda _: None, lambda _done, _total: None)
     recipe = load_recipe(made.folder)
     assert load_thresholds(recipe) == made_thresholds
     slot, frame = load_reference(recipe).new_slot(), read_image(ten / "004.png")

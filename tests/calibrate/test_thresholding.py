@@ -1,4 +1,4 @@
-"""Limits of good parts: the right order statistic, the published tolerance factor, and the choice of the score."""
+"""From what good parts show to a limit: the guarantee, the published tolerance factor, and the choice of the score."""
 
 from __future__ import annotations
 
@@ -6,49 +6,88 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from calibrate.thresholding import choose_score, upper_limit
+from calibrate.thresholding import choose_score, cut, method, promise, scale_of
 from engines.scores import SCORES
 
 
 @pytest.mark.parametrize(
-    ("count", "rate", "rank"), [(99, 0.01, 99), (199, 0.01, 198), (199, 0.005, 199), (19, 0.1, 18), (9, 0.5, 5)]
+    ("count", "rate", "confidence", "rank"), [(299, 0.01, 0.95, 299), (598, 0.005, 0.95, 598), (93, 0.05, 0.95, 92)]
 )
-def test_with_enough_samples_the_limit_is_the_conformal_order_statistic(count: int, rate: float, rank: int) -> None:
-    values = np.random.default_rng(1).permutation(np.arange(1.0, count + 1))
-    limit = upper_limit(values, rate)
-    assert limit.value == rank
-    assert f"the {rank}. smallest of {count}" in limit.method
-    assert "on average" in limit.promise
+def test_with_enough_samples_the_limit_is_one_of_them(count: int, rate: float, confidence: float, rank: int) -> None:
+    """The ranks are those of every table of one-sided, distribution-free tolerance limits."""
+    limit, guarantee = cut(np.random.default_rng(1).permutation(np.arange(1.0, count + 1)), rate, confidence, 0)
+    assert limit == rank
+    assert (guarantee.rank, guarantee.more_needed, guarantee.estimate) == (rank, 0, None)
+    assert guarantee.rate <= rate
+    assert f"the {rank}. smallest deviation of {count}" in method(guarantee)
+    assert promise(guarantee).startswith(f"at most {guarantee.rate:.2%} of good parts are rejected, with 95% confidence")
+    assert "estimate" not in promise(guarantee)
+
+
+def test_too_few_samples_guarantee_what_they_can_and_say_how_many_more_are_needed() -> None:
+    deviations = np.random.default_rng(6).normal(size=42)
+    limit, guarantee = cut(deviations, 0.005, 0.95, 0)
+    assert guarantee.rank is None
+    assert guarantee.more_needed == 598 - 42
+    assert guarantee.rate == pytest.approx(1 - 0.05 ** (1 / 42))
+    assert guarantee.estimate is not None
+    assert limit == max(deviations.max(), guarantee.estimate.limit)
+    assert guarantee.estimate.low is not None
+    assert guarantee.estimate.high is not None
+    assert guarantee.estimate.low <= guarantee.estimate.limit <= guarantee.estimate.high
+    assert "556 more golden samples are needed" in promise(guarantee)
+    assert method(guarantee).startswith("estimate: a generalised Pareto tail")
 
 
 @pytest.mark.parametrize(
-    ("count", "rate", "factor"),
-    [(10, 0.05, 2.911), (8, 0.1, 2.582), (10, 0.01, 3.981), (5, 0.05, 4.203), (3, 0.05, 7.656), (15, 0.01, 3.520)],
+    ("count", "rate", "factor"), [(10, 0.05, 2.911), (8, 0.1, 2.582), (10, 0.01, 3.981), (5, 0.05, 4.203), (3, 0.05, 7.656)]
 )
-def test_with_few_samples_the_limit_is_the_published_one_sided_tolerance_limit(count: int, rate: float, factor: float) -> None:
-    logs = np.random.default_rng(2).normal(1.5, 0.3, count)
-    limit = upper_limit(np.exp(logs), rate)
-    assert (math.log(limit.value) - logs.mean()) / logs.std(ddof=1) == pytest.approx(factor, abs=0.002)
-    assert f"tolerance limit from {count} held-out scores" in limit.method
-    assert "if their scores are log-normal" in limit.promise
+def test_with_very_few_samples_the_estimate_is_the_published_one_sided_tolerance_limit(
+    count: int, rate: float, factor: float
+) -> None:
+    deviations = np.random.default_rng(2).normal(1.5, 0.3, count)
+    limit, guarantee = cut(deviations, rate, 0.95, 0)
+    assert (limit - deviations.mean()) / deviations.std(ddof=1) == pytest.approx(factor, abs=0.002)
+    assert guarantee.estimate is not None
+    assert guarantee.estimate.goodness is None
+    assert "normal distribution's tolerance limit" in method(guarantee)
 
 
-@pytest.mark.parametrize(("count", "rate"), [(3, 0.05), (12, 0.02), (60, 0.05)])
-def test_the_promise_holds_over_many_calibrations(count: int, rate: float) -> None:
+@pytest.mark.parametrize(("count", "rate"), [(59, 0.05), (20, 0.2)])
+def test_the_guarantee_holds_for_both_ways_to_fail_at_once(count: int, rate: float) -> None:
+    """Parts whose two measures depend on each other somehow; the scale comes from other parts, as fitted samples are."""
     draw = np.random.default_rng(3)
-    exceeded = []
-    for _ in range(1500):
-        limit = math.log(upper_limit(np.exp(draw.normal(0, 0.4, count)), rate).value)
-        exceeded.append(0.5 * math.erfc(limit / 0.4 / math.sqrt(2)))
-    if math.ceil((count + 1) * (1 - rate)) <= count:
-        assert np.mean(exceeded) <= rate * 1.1
-    else:
-        assert np.mean(np.array(exceeded) <= rate) == pytest.approx(0.95, abs=0.02)
+
+    def parts(n: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], np.ndarray[tuple[int], np.dtype[np.float64]]]:
+        common = draw.gamma(2, size=n)
+        return common * draw.lognormal(0, 0.2, n), common * draw.lognormal(0, 0.4, n) + 1
+
+    scale = scale_of(*parts(30))
+    new_scores, new_levels = parts(20_000)
+    kept = 0
+    for _ in range(400):
+        limit, _ = cut(scale.deviations(*parts(count)), rate, 0.95, 0)
+        score, level = scale.thresholds(limit)
+        kept += float(((new_scores > score) | (new_levels > level)).mean()) <= rate
+    assert stats.binomtest(kept, 400, 0.95, alternative="less").pvalue > 1e-3
 
 
-def test_equal_scores_give_that_score() -> None:
-    assert upper_limit(np.full(10, 0.3), 0.01).value == pytest.approx(0.3)
+def test_thresholds_reject_just_the_larger_deviations() -> None:
+    draw = np.random.default_rng(4)
+    scores, levels = draw.lognormal(0, 0.3, 200), draw.lognormal(1, 0.2, 200)
+    scale = scale_of(scores, levels)
+    deviations = scale.deviations(scores, levels)
+    for limit in deviations:
+        score, level = scale.thresholds(float(limit))
+        np.testing.assert_array_equal((scores <= score) & (levels <= level), deviations <= limit)
+
+
+def test_equal_samples_give_their_own_score_and_a_level_that_is_nan_has_no_deviation() -> None:
+    scale = scale_of(np.full(10, 0.3), np.full(10, 0.2))
+    assert scale.thresholds(0.0) == pytest.approx((0.3, 0.2), rel=1e-5)
+    assert math.isnan(scale.deviations(np.array([0.3]), np.array([np.nan]))[0])
 
 
 @pytest.mark.parametrize("telling", range(3))
@@ -56,18 +95,19 @@ def test_the_score_that_separates_gets_the_largest_margin(telling: int) -> None:
     draw = np.random.default_rng(4)
     good, defect = draw.lognormal(0, 0.1, (20, 3)), draw.lognormal(0, 0.1, (30, 3))
     defect[:, telling] *= 4
-    margins = choose_score(good, defect, 0.01)
-    assert tuple(margins) == SCORES
-    assert max(margins, key=lambda name: margins[name]) == SCORES[telling]
-    assert margins[SCORES[telling]] > 0 > min(margins.values())
+    chosen, candidates = choose_score(good, defect)
+    assert tuple(candidates) == SCORES
+    assert chosen == SCORES[telling]
+    assert candidates[chosen].margin > 0 > min(one.margin for one in candidates.values())
+    assert candidates[chosen].detected == 1
 
 
 def test_the_margin_is_that_of_the_weakest_tenth_in_spreads_of_good_parts() -> None:
     draw = np.random.default_rng(5)
     good, defect = draw.lognormal(0, 0.1, (200, 3)), draw.lognormal(1, 0.1, (41, 3))
-    margins = choose_score(good, defect, 0.01)
+    _, candidates = choose_score(good, defect)
     for i, name in enumerate(SCORES):
-        limit = np.sort(good[:, i])[198]
-        weakest = np.sort(defect[:, i])[4]
-        expected = (math.log(weakest) - math.log(limit)) / np.log(good[:, i]).std(ddof=1)
-        assert margins[name] == pytest.approx(expected, abs=1e-3)
+        spread = np.log(good[:, i]).std(ddof=1)
+        expected = (math.log(np.sort(defect[:, i])[4]) - math.log(good[:, i].max())) / spread
+        assert candidates[name].margin == pytest.approx(expected, abs=1e-3)
+        assert candidates[name].spread == pytest.approx(spread, abs=1e-4)

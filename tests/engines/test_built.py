@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 
-from calibrate.scoring import calibrate_thresholds
 from engines.building import build_engine, proof_images, prove, verify_engine
 from engines.built import RECORD, BuildRecord, engine_folder, load_engine, read_record
 from engines.errors import EngineError
@@ -25,7 +24,7 @@ from engines.recipe import Recipe, load_recipe
 from engines.targets import Engine, Precision, load_reference, run_once
 from engines.targets.openvino_target import EXACT_CONVOLUTIONS
 from engines.targets.torch_target import load_half_on_cpu
-from engines.thresholds import FILE, load_thresholds
+from engines.thresholds import FILE, HISTORY, load_thresholds, save_thresholds
 from tests.virtual_line.product import render
 
 OPENVINO = ("openvino", "float32")
@@ -127,7 +126,9 @@ def test_another_machine_or_library_is_refused(spoilt: Recipe) -> None:
 
 
 def test_new_thresholds_need_a_new_proof(spoilt: Recipe, golden_folder: Path) -> None:
-    calibrate_thresholds(spoilt, golden_folder, None, None, 0.05, 12, _quiet)
+    thresholds = load_thresholds(spoilt)
+    assert thresholds is not None
+    save_thresholds(spoilt.folder, msgspec.structs.replace(thresholds, version=2))
     with pytest.raises(EngineError, match="no parity report for the thresholds as they are now; prove it with: engines verify"):
         load_engine(spoilt, *OPENVINO)
     assert verify_engine(spoilt, "openvino", "float32", golden_folder, None, _quiet).parity is not None
@@ -145,10 +146,17 @@ def test_a_failed_gate_is_refused(spoilt: Recipe) -> None:
         load_engine(spoilt, *OPENVINO)
 
 
-def test_no_thresholds_no_build(spoilt: Recipe, golden_folder: Path) -> None:
+def test_without_thresholds_an_engine_is_built_to_get_them_from(spoilt: Recipe, golden_folder: Path) -> None:
     (spoilt.folder / FILE).unlink()
-    with pytest.raises(EngineError, match=r"has no thresholds yet.*calibrate thresholds"):
-        build_engine(spoilt, "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
+    record = verify_engine(spoilt, *OPENVINO, golden_folder, None, _quiet)
+    assert record.parity is not None
+    assert record.parity.passed
+    assert record.parity.thresholds_version is None
+    load_engine(spoilt, *OPENVINO).close()
+    shutil.copy(spoilt.folder / HISTORY / "0001.json", spoilt.folder / FILE)
+    with pytest.raises(EngineError, match="no parity report for the thresholds as they are now"):
+        load_engine(spoilt, *OPENVINO)
+    load_engine(spoilt, *OPENVINO, any_thresholds=True).close()
 
 
 def test_an_interrupted_build_leaves_the_old_engine(

@@ -53,9 +53,9 @@ def test_a_name_that_is_no_lines_is_refused(places: dict[str, Path], line: str) 
 
 def test_paths_are_relative_to_the_line_file(tmp_path: Path) -> None:
     (tmp_path / "3.toml").write_text('recipe = "../recipes/bracket"\ngolden = "/data/good"\n[camera]\nkind = "pylon"\n')
-    assert read_line_recipe("3", tmp_path) == (tmp_path.parent / "recipes" / "bracket", Path("/data/good"))
+    assert read_line_recipe("3", tmp_path)[:2] == (tmp_path.parent / "recipes" / "bracket", Path("/data/good"))
     (tmp_path / "4.toml").write_text('recipe = "here"\n')
-    assert read_line_recipe("4", tmp_path) == (tmp_path / "here", None)
+    assert read_line_recipe("4", tmp_path)[:2] == (tmp_path / "here", None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""From a fitted recipe, the engine that serves, and held-out golden samples to thresholds that somebody can sign."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from calibrate.held_out import Picture, held_out_samples, known_rejects
+from calibrate.scoring import MINIMUM_AREA, Measured, Scorer
+from calibrate.thresholding import Floats, choose_score, cut, method, promise, scale_of
+from engines.building import verify_engine
+from engines.errors import RecipeError
+from engines.geometry import Pixels
+from engines.golden_samples import read_samples
+from engines.ignore_mask import ignored_map
+from engines.images import png_bytes, read_image
+from engines.recipe import Recipe, decode_json, load_recipe
+from engines.scores import SCORES
+from engines.synthetic import with_defect
+from engines.targets import TARGETS
+from engines.thresholds import FILE, Scale, Scored, Thresholds, kept_mask, load_history, load_thresholds, save_thresholds
+
+TYPICAL = 60  # fitted samples, at most, that tell what is typical and which score is best
+SYNTHETIC = 36  # defects drawn onto them where there are no known rejects
+Say = Callable[[str], None]
+Tell = Callable[[int, int], None]
+
+
+class ThresholdsRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user asked for."""
+
+    recipe: Path
+    golden: Path  # folder that the fit used
+    target: str = "torch"
+    precision: str = "float32"
+    known_good: Path | None = None  # more pictures of good parts that took no part in the fit
+    rejects: Path | None = None
+    ignore: Path | None = None
+    max_false_reject: float = 0.005
+    confidence: float = 0.95
+    minimum_area: int = MINIMUM_AREA
+    by: str = ""
+    note: str = ""
+
+
+def calibrate_thresholds(request: ThresholdsRequest, say: Say, tell: Tell) -> Thresholds:
+    """Measure good parts with the engine that serves, derive thresholds, write them, and prove the engine for them.
+
+    Raises UserError kinds for all that the user can mend; until the thresholds are written, nothing is changed.
+    """
+    recipe = load_recipe(request.recipe)
+    manifest = recipe.manifest
+    version = _next_version(recipe)
+    mask = read_image(request.ignore) if request.ignore is not None else None
+    ignored = ignored_map(mask, manifest.geometry, str(request.ignore)) if mask is not None else None
+    fitted = read_samples(request.golden, manifest, held_out=False)
+    rng = np.random.default_rng(manifest.seed)
+    typical = [fitted[i] for i in sorted(rng.permutation(len(fitted))[:TYPICAL])]
+    held_out = held_out_samples(request.golden, request.known_good, manifest, say)
+    rejects = known_rejects(request.rejects, manifest) if request.rejects is not None else []
+    defects = [one.image for one in rejects] or [with_defect(typical[i % len(typical)], rng, i) for i in range(SYNTHETIC)]
+    images = [*typical, *defects, *(one.image for one in held_out)]
+    with Scorer(recipe, request.target, request.precision, ignored=ignored, minimum_area=request.minimum_area) as scorer:
+        engine, measured = scorer.engine, _measure(scorer, images, recipe, tell)
+    of_typical, of_defects = measured[: len(typical)], measured[len(typical) :][: len(defects)]
+    of_held_out = measured[len(typical) + len(defects) :]
+    score, candidates = choose_score(_scores(of_typical), _scores(of_defects))
+    column = SCORES.index(score)
+    scale = scale_of(_scores(of_typical)[:, column], _levels(of_typical))
+    samples = _scored(held_out, of_held_out, column, scale)
+    limit, guarantee = cut(
+        np.array([one.deviation for one in samples]), request.max_false_reject, request.confidence, manifest.seed
+    )
+    score_threshold, pixel_threshold = scale.thresholds(limit)
+    shown = "known rejects" if rejects else "synthetic defects"
+    thresholds = Thresholds(
+        version=version,
+        recipe_digest=recipe.digest,
+        engine=engine,
+        score=score,
+        score_threshold=score_threshold,
+        pixel_threshold=pixel_threshold,
+        minimum_area=request.minimum_area,
+        scale=scale,
+        limit=limit,
+        guarantee=guarantee,
+        method=method(guarantee),
+        promise=promise(guarantee),
+        samples=samples,
+        rejects=_scored(rejects, of_defects, column, scale) if rejects else (),
+        candidates=candidates,
+        choice=f"of {len(defects)} {shown} the weakest tenth clears all of {len(typical)} good parts by the widest margin",
+        ignore_mask=None if mask is None else hashlib.sha256(png_bytes(mask)).hexdigest(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_by=request.by or getpass.getuser(),
+        note=request.note,
+    )
+    _write(recipe, thresholds, None if mask is None else png_bytes(mask))
+    prove_again(recipe, request.target, request.precision, request.golden, say, tell)
+    return thresholds
+
+
+def restore_thresholds(recipe: Recipe, version: int | None, by: str, note: str) -> Thresholds:
+    """Take up an earlier version again, as a new one; None: the one before the present one.
+
+    Raises RecipeError when there is no such version of this recipe.
+    """
+    present = load_thresholds(recipe)
+    history = {one.version: one for one in load_history(recipe) if one.recipe_digest == recipe.digest}
+    before = [one for one in history if present is None or one < (present.restores or present.version)]
+    wanted = version if version is not None else max(before, default=None)
+    if wanted is None or wanted not in history:
+        there = ", ".join(map(str, history)) or "none"
+        what = "earlier version" if wanted is None else f"version {wanted}"
+        raise RecipeError(f"{recipe.folder}: its thresholds have no {what} to go back to; there are: {there}")
+    restored = msgspec.structs.replace(
+        history[wanted],
+        version=_next_version(recipe),
+        restores=history[wanted].restores or wanted,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_by=by or getpass.getuser(),
+        note=note,
+    )
+    _write(recipe, restored, kept_mask(recipe.folder, history[wanted]))
+    return restored
+
+
+def prove_again(recipe: Recipe, target: str, precision: str, golden: Path, say: Say, tell: Tell) -> None:
+    """Prove an engine for the recipe's new thresholds. Raises RecipeError when it gives other verdicts than the reference."""
+    if TARGETS[target].reference == precision:
+        return
+    say(f"comparing the verdicts of {target} {precision} with the reference's")
+    record = verify_engine(recipe, target, precision, golden, None, tell)  # type: ignore[arg-type]  # the engine was loaded
+    if record.parity is None or not record.parity.passed:
+        raise RecipeError(
+            f"{recipe.folder}: with these thresholds {target} {precision} gives other verdicts than the reference, so that no "
+            "line will load it; choose another precision, or go back with: "
+            f"calibrate thresholds --rollback --recipe {recipe.folder}"
+        )
+
+
+def _measure(scorer: Scorer, images: Sequence[Pixels], recipe: Recipe, tell: Tell) -> list[Measured]:
+    measured = []
+    for done, image in enumerate(images, start=1):
+        one = scorer.measure(image)
+        if not (np.isfinite(one.scores).all() and (one.scores > 0).all() and one.level > 0):  # NaN is not
+            raise RecipeError(f"{recipe.folder}: the network gives scores that are no positive numbers; fit the recipe again")
+        measured.append(one)
+        tell(done, len(images))
+    return measured
+
+
+def _scores(measured: Sequence[Measured]) -> Floats:
+    return np.stack([one.scores for one in measured])
+
+
+def _levels(measured: Sequence[Measured]) -> Floats:
+    return np.array([one.level for one in measured], np.float64)
+
+
+def _scored(pictures: Sequence[Picture], measured: Sequence[Measured], column: int, scale: Scale) -> tuple[Scored, ...]:
+    scores, levels = _scores(measured)[:, column], _levels(measured)
+    deviations = scale.deviations(scores, levels)
+    return tuple(
+        Scored(picture.name, picture.sha256, float(score), float(level), float(deviation))
+        for picture, score, level, deviation in zip(pictures, scores, levels, deviations, strict=True)
+    )
+
+
+def _write(recipe: Recipe, thresholds: Thresholds, mask: bytes | None) -> None:
+    try:
+        save_thresholds(recipe.folder, thresholds, mask)
+    except OSError as error:
+        raise RecipeError(
+            f"{recipe.folder}: the thresholds cannot be written ({error.strerror or error}); "
+            "make room, then run the same command again"
+        ) from error
+
+
+def _next_version(recipe: Recipe) -> int:
+    file = recipe.folder / FILE
+    try:
+        present = decode_json(file.read_bytes(), Thresholds, file).version if file.exists() else 0
+        return max([present, *(one.version for one in load_history(recipe))]) + 1
+    except RecipeError as error:  # not overwritten: somebody signed it
+        raise RecipeError(f"{error}; if it is of no use any more, delete it and run the same command again") from error
