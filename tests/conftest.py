@@ -100,7 +100,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Rec
 
 
 @pytest.fixture(scope="session")
-def banked(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Recipe:
+def banked(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path, converted_once: None) -> Recipe:
     """The same for the network thfr: a bank of 3 templates, and an openvino float32 engine. Read-only: copy it to change it."""
     folder = tmp_path_factory.mktemp("banked")
     made = _fitted(golden_folder, folder / "fitted", network="thfr", bank_ratio=25, steps=12)
@@ -118,9 +118,26 @@ def _fitted(golden: Path, folder: Path, **request: Any) -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, golden_folder: Path) -> Recipe:
+def built(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, golden_folder: Path, converted_once: None) -> Recipe:
     """A copy of `recipe` with an openvino float32 engine. Read-only: copy it to change it."""
     return _with_engine(recipe, tmp_path_factory.mktemp("built"), golden_folder, "openvino", "float32")
+
+
+@pytest.fixture(scope="session")
+def converted_once() -> Iterator[None]:
+    """OpenVINO's model of a recipe is the same for every precision and takes ten seconds: each is kept for the session."""
+    from engines.targets import openvino_target
+
+    convert, kept = openvino_target.converted, dict[str, Any]()
+
+    def converted(recipe: Recipe) -> Any:
+        if recipe.digest not in kept:
+            kept[recipe.digest] = convert(recipe)
+        return kept[recipe.digest].clone()
+
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(openvino_target, "converted", converted)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -167,11 +184,11 @@ def in_process(capfd: pytest.CaptureFixture[str]) -> Callable[..., subprocess.Co
         name, *_ = arguments = [str(word) for word in words]
         main = importlib.import_module({"inspect": "appliance.cli"}.get(name, f"{name}.cli")).main
         capfd.readouterr()
-        with pytest.MonkeyPatch.context() as changed, pytest.raises(SystemExit) as end:
+        with pytest.MonkeyPatch.context() as changed:
             changed.setattr(sys, "argv", arguments)
-            if cwd is not None:
-                changed.chdir(cwd)
-            main()
+            changed.chdir(cwd or Path.cwd())
+            with pytest.raises(SystemExit) as end:
+                main()
         return subprocess.CompletedProcess(arguments, int(end.value.code or 0), *capfd.readouterr())
 
     return run

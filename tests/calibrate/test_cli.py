@@ -116,11 +116,11 @@ def test_a_disk_that_refuses_thresholds_keeps_the_old_ones(recipe: Recipe, golde
 
 
 def test_thresholds_take_recipe_and_golden_samples_from_a_line(
-    command: Command, recipe: Recipe, golden_folder: Path, parts_folder: Path, tmp_path: Path
+    in_process: Command, recipe: Recipe, golden_folder: Path, parts_folder: Path, tmp_path: Path
 ) -> None:
     own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
     (tmp_path / "3.toml").write_text(f'recipe = "assembly"\ngolden = "{golden_folder}"\n')
-    done = command("calibrate", "thresholds", "--line", 3, "--config-dir", tmp_path, "--rejects", parts_folder, timeout=600)
+    done = in_process("calibrate", "thresholds", "--line", 3, "--config-dir", tmp_path, "--rejects", parts_folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "version 2" in done.stdout
