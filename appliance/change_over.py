@@ -7,7 +7,6 @@ Processes beside the line have their alarms published over the same socket.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from appliance.config import Line
+from appliance.config import Line, control_address
 from appliance.loaded import LoadedRecipe
 from appliance.messages import AlarmKind, RaiseAlarm, RecipeAnswer, RecipeRequest, Severity
 from appliance.notices import Notify
@@ -23,12 +22,6 @@ from appliance.pipeline import Pipeline
 from engines.errors import ConfigError, UserError
 
 DRAIN_POLL_S = 0.005
-
-
-def control_address(line: Line) -> str:
-    """Where a line takes orders: an abstract socket of this box, one for each place that lines publish at."""
-    place = hashlib.sha256(line.config.publish.verdicts.encode()).hexdigest()[:16]
-    return f"ipc://@tfa-inspect-{line.name}-{place}"
 
 
 class ChangeOver:
@@ -50,7 +43,10 @@ class ChangeOver:
             self.socket.bind(control_address(line))
         except zmq.ZMQError as error:
             self.socket.close()
-            raise ConfigError(f"{line.file}: line {line.name} is running already ({error.strerror}); stop it first") from error
+            raise ConfigError(
+                f"{line.file}: line {line.name} is running already, or calibrate has its camera ({error.strerror}); "
+                "stop that first"
+            ) from error
 
     def serve(self) -> None:
         """Take orders, and tell the outcome of the one that was worked on."""

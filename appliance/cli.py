@@ -14,8 +14,8 @@ from rich.table import Table
 from appliance import cli_plc, cli_records
 from appliance.cli_options import AsJson, ConfigDir, LineName
 from appliance.service import ServiceManager, Stop, Watched
-from appliance.stop_signal import StopSignal
 from engines.console import new_app, run_app
+from engines.stop_signal import StopSignal
 
 if TYPE_CHECKING:
     from appliance.running import RunningLine

@@ -5,6 +5,7 @@ Paths in a line file are relative to the folder that holds it.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from pathlib import Path
@@ -238,6 +239,12 @@ def load_line(name: str, config_dir: Path | None) -> Line:
     """Find and read a line's file. Raises ConfigError with file and key path."""
     file = line_file(name, config_dir)
     return Line(name, file, decode_toml(file, LineConfig))
+
+
+def control_address(line: Line) -> str:
+    """Where a line takes orders: an abstract socket of this box, one for each place that lines publish at."""
+    place = hashlib.sha256(line.config.publish.verdicts.encode()).hexdigest()[:16]
+    return f"ipc://@tfa-inspect-{line.name}-{place}"
 
 
 def need_journal(line: Line) -> Path:

@@ -15,8 +15,8 @@ import psutil
 import pytest
 import zmq
 
-from appliance.change_over import AlarmSender, ask_for_recipe, control_address
-from appliance.config import Line, load_line
+from appliance.change_over import AlarmSender, ask_for_recipe
+from appliance.config import Line, control_address, load_line
 from appliance.messages import Alarm, RecipeAnswer, RecipeRequest
 from appliance.notices import Notice
 from appliance.running import RunningLine
