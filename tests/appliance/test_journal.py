@@ -163,7 +163,7 @@ def test_a_full_disk_delays_nobody_and_what_waited_is_written_later(tmp_path: Pa
     assert audit(file) == Audit(400, [], 0)
 
 
-def test_audit_and_history_as_commands(command: Command, make_line: MakeLine) -> None:
+def test_audit_and_history_as_commands(command: Command, in_process: Command, make_line: MakeLine) -> None:
     line = make_line(journal={"file": "journal.db"})
     file = _written(line.path("journal.db"), _verdicts(9))
     options = ("--line", line.name, "--config-dir", line.file.parent)
@@ -173,7 +173,7 @@ def test_audit_and_history_as_commands(command: Command, make_line: MakeLine) ->
     assert [line["seq"] for line in map(msgspec.json.decode, done.stdout.splitlines())] == [9, 6, 3]
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("DELETE FROM verdicts WHERE number = 2")
-    done = command("inspect", "audit", *options)
+    done = in_process("inspect", "audit", *options)
     assert done.returncode == 1
     assert "rows 2 to 2 are gone" in done.stdout
 
@@ -189,7 +189,7 @@ def test_audit_and_history_as_commands(command: Command, make_line: MakeLine) ->
     ],
 )
 def test_bad_input_is_one_line(
-    command: Command,
+    in_process: Command,
     make_line: MakeLine,
     tmp_path: Path,
     journal: dict[str, dict[str, str]],
@@ -200,7 +200,7 @@ def test_bad_input_is_one_line(
     file = tmp_path / "lines" / "3.toml"
     for table in journal.values():
         file.write_text(file.read_text() + f'\n[journal]\nfile = "{table["file"]}"\n')
-    done = command("inspect", *words, "--line", 3, "--config-dir", file.parent)
+    done = in_process("inspect", *words, "--line", 3, "--config-dir", file.parent)
     assert done.returncode == 2, done.stdout
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
