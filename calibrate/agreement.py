@@ -26,7 +26,7 @@ class Kappa(msgspec.Struct, frozen=True):
     """A kappa with its interval."""
 
     kappa: float | None  # None: not defined, since every verdict (or every truth) is the same
-    low: float | None  # None: no interval, since without one of the parts kappa would not be defined
+    low: float | None  # None: no interval can be told from these parts
     high: float | None
 
 
@@ -104,4 +104,6 @@ def _with_interval(counts: Counts, statistic: Callable[[Counts], float], chance:
         return Kappa(value, None, None)
     pseudo = parts * value - (parts - 1) * without
     half = float(stats.t.ppf(1 - tail, parts - 1) * pseudo.std(ddof=1) / math.sqrt(parts))
+    if half < 1e-12:  # every verdict is the same, for good and bad parts: that the others would be too is not known
+        return Kappa(value, None, None)
     return Kappa(value, max(-1.0, value - half), min(1.0, value + half))

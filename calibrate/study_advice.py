@@ -97,8 +97,8 @@ def _variation(study: Study) -> Iterator[Finding]:
     if any(part.truth == "bad" for part in study.parts):
         yield Finding(
             "note",
-            "%GRR of the total variation is over the parts of this study: bad ones among them make it smaller than good parts "
-            "alone would.",
+            "%GRR of the total variation is over the parts of this study: bad ones among them can make it smaller than good "
+            "parts alone would.",
         )
     if bad and ratings["%GRR of tolerance"] == "acceptable":
         yield Finding(

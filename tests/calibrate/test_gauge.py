@@ -227,7 +227,9 @@ def test_perfect_agreement_is_as_sure_as_its_parts_are_many() -> None:
 def test_where_all_verdicts_are_the_same_kappa_is_not_defined() -> None:
     never = np.zeros((5, 3), bool)
     assert over_repeats(never).kappa is None
-    assert against_truth(never, np.array([True, False, False, True, False])).kappa == pytest.approx(0.0), "it sees nothing"
+    blind = against_truth(never, np.array([True, False, False, True, False]))
+    assert blind.kappa == pytest.approx(0.0), "it sees nothing"
+    assert (blind.low, blind.high) == (None, None)
     one = never.copy()
     one[2, 1] = True
     found = over_repeats(one)
