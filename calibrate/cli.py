@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from calibrate import cli_collect, cli_evaluate, cli_report, cli_study, cli_thresholds
+from calibrate import cli_collect, cli_detectability, cli_evaluate, cli_report, cli_study, cli_template, cli_thresholds
 from calibrate.cli_options import ConfigDir, GoldenDir, Grid, LineName, RecipeDir, console, grid_numbers, subject
 from engines.console import new_app, run_app
 from engines.errors import ConfigError
@@ -150,6 +150,8 @@ def _clock(seconds: float) -> str:
 cli_collect.add_to(app)
 cli_thresholds.add_to(app)
 cli_evaluate.add_to(app)
+cli_detectability.add_to(app)
+cli_template.add_to(app)
 cli_report.add_to(app)
 cli_study.add_to(app)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -11,12 +10,11 @@ import torch
 from calibrate.bank import Bank
 from calibrate.features import FeatureSource
 from calibrate.golden import Golden
+from calibrate.renewing import renew
 from engines.assemble import load_network
 from engines.golden_samples import read_samples
-from engines.model_config import BANK, BankRatio, THFRConfig
-from engines.recipe import WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
-from engines.templates import write_templates
-from engines.thresholds import keep_history
+from engines.model_config import BankRatio, THFRConfig
+from engines.recipe import Recipe
 
 
 def remake_bank(recipe: Recipe, golden: Path, ratio: BankRatio) -> Recipe:
@@ -38,13 +36,4 @@ def remake_bank(recipe: Recipe, golden: Path, ratio: BankRatio) -> Recipe:
     )
     kept, templates = Bank(network, fitted, held_out, samples, 0).keep()
     names = tuple(manifest.golden[i].name for i in kept)
-
-    def renewed(files: dict[str, str]) -> Manifest:
-        return msgspec.structs.replace(manifest, model=model, templates=names, files=files)
-
-    with written_aside(recipe.folder) as folder:
-        shutil.copy2(recipe.folder / WEIGHTS, folder)
-        write_templates(folder, BANK, templates)
-        seal(folder, renewed)
-        keep_history(recipe.folder, folder)
-    return load_recipe(recipe.folder)
+    return renew(recipe, model, names, templates)

@@ -181,7 +181,8 @@ def _pooled(level: Tensor) -> Tensor:
 def _weighted(level: Tensor) -> Tensor:
     """Channels with standard deviation 1 over all pictures and places; divided by the root of their number."""
     spread = level.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-6)
-    return level / (spread * level.shape[1] ** 0.5)
+    weighted: Tensor = level / (spread * level.shape[1] ** 0.5)
+    return weighted
 
 
 def _places(features: Tensor) -> Tensor:

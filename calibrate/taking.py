@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from appliance.capture import Camera, EndOfFrames, Frame, make_camera
+from appliance.capture.owner import owned
 from appliance.config import CameraConfig, Line
 from calibrate.studying import ONE, TRUTH_FILE, Gauge, Take
 from engines.errors import ConfigError, ImageError
@@ -84,32 +85,33 @@ def take_study(
     if takes:
         say(f"{len(takes)} of {total} takes are in {plan.folder} already: going on")
     camera = make_camera(line, gauge.recipe.manifest.geometry.frame)
-    try:
-        camera.open()
-        at = 0
-        while at < len(left):
-            part, repeat = left[at]
-            again = ", or r and Enter to repeat the last take" if at else ""
-            what = f"part {part + 1} of {plan.parts}, take {repeat + 1} of {plan.repeats}"
-            typed = ask(f"{what}: place it{' anew' if repeat else ''} and press Enter{again} ").strip().lower()
-            if typed == AGAIN and at:
-                at -= 1
-                continue
-            image, fault = _picture(camera, line, say)
-            if image is None:
-                say(f"no picture: {fault}; once more")
-                continue
-            took = _measured(gauge, plan, (part, repeat), image)
-            _keep(plan.file(part, repeat), image)
-            takes[part, repeat] = took
-            say(f"  score {took.score:.4g}, {'pass' if took.passed else 'reject'}")
-            at += 1
-    except EndOfFrames:
-        raise ImageError(f"the replay has no more pictures; the study needs {total}: correct camera.source") from None
-    finally:
-        _let_go(camera)
-        if 0 < len(takes) < total:
-            say(f"{len(takes)} of {total} takes are kept in {plan.folder}; the same command goes on from there")
+    with owned(line):
+        try:
+            camera.open()
+            at = 0
+            while at < len(left):
+                part, repeat = left[at]
+                again = ", or r and Enter to repeat the last take" if at else ""
+                what = f"part {part + 1} of {plan.parts}, take {repeat + 1} of {plan.repeats}"
+                typed = ask(f"{what}: place it{' anew' if repeat else ''} and press Enter{again} ").strip().lower()
+                if typed == AGAIN and at:
+                    at -= 1
+                    continue
+                image, fault = _picture(camera, line, say)
+                if image is None:
+                    say(f"no picture: {fault}; once more")
+                    continue
+                took = _measured(gauge, plan, (part, repeat), image)
+                _keep(plan.file(part, repeat), image)
+                takes[part, repeat] = took
+                say(f"  score {took.score:.4g}, {'pass' if took.passed else 'reject'}")
+                at += 1
+        except EndOfFrames:
+            raise ImageError(f"the replay has no more pictures; the study needs {total}: correct camera.source") from None
+        finally:
+            _let_go(camera)
+            if 0 < len(takes) < total:
+                say(f"{len(takes)} of {total} takes are kept in {plan.folder}; the same command goes on from there")
     return [takes[one] for one in sorted(takes)], camera.simulated
 
 

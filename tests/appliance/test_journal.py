@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.journal import Journal, Query, audit, search
+from appliance.journal import Audit, Journal, Query, audit, search
 from appliance.messages import Verdict
 from engines.errors import ConfigError
 from engines.recipe import Recipe
@@ -54,7 +54,7 @@ def test_a_journal_holds_every_verdict_as_it_was_given(tmp_path: Path) -> None:
     file = _written(tmp_path / "not" / "there" / "journal.db", verdicts[:20])
     _written(file, verdicts[20:])  # goes on after a restart
     assert list(search(file, Query(), limit=100)) == verdicts[::-1]
-    assert audit(file) == (50, [], 0)
+    assert audit(file) == Audit(50, [], 0)
 
 
 def test_search_by_verdict_time_and_part(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_any_change_is_found(tmp_path: Path, change: str, told: str) -> None:
 
 def test_verdicts_that_were_given_but_not_written_are_counted(tmp_path: Path) -> None:
     verdicts = [verdict for verdict in _verdicts(10) if verdict.seq not in (4, 5, 8)]
-    assert audit(_written(tmp_path / "journal.db", verdicts + _verdicts(3, epoch=2))) == (10, [], 3)
+    assert audit(_written(tmp_path / "journal.db", verdicts + _verdicts(3, epoch=2))) == Audit(10, [], 3)
 
 
 def test_a_line_writes_its_verdicts(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:
@@ -160,7 +160,7 @@ def test_a_full_disk_delays_nobody_and_what_waited_is_written_later(tmp_path: Pa
     first, second = done.stdout.splitlines()
     assert first.startswith("error the journal cannot be written (")
     assert second == "info the journal is written again; 0 verdicts are not in it journal-slow"
-    assert audit(file) == (400, [], 0)
+    assert audit(file) == Audit(400, [], 0)
 
 
 def test_audit_and_history_as_commands(command: Command, in_process: Command, make_line: MakeLine) -> None:
