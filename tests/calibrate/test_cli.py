@@ -86,12 +86,14 @@ def _small_disk_here(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("refused", ["recipe", "state of the fit"])
 def test_a_disk_that_refuses_a_fit_leaves_nothing_half_written(
-    in_process: Command, ten: Path, tmp_path: Path, refused: str
+    in_process: Command, ten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     words = ["fit", "--golden", ten, "--recipe", tmp_path / "made" / "module", "--steps", 10]
     if refused == "recipe":
+        monkeypatch.setattr("calibrate.fitting.SAVE_SECONDS", 1e9)
         with _small_disk_here(1_000_000):
             message = _one_line(in_process("calibrate", *words))
         assert "module: cannot be written (File too large); nothing was changed there" in message

@@ -26,6 +26,8 @@ from engines.thresholds import load_thresholds
 
 STEPS = 6
 
+pytestmark = pytest.mark.usefixtures("small_batches")
+
 
 @pytest.fixture(scope="module")
 def ten(golden_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -37,7 +39,7 @@ def ten(golden_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(ten: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+def first(ten: Path, tmp_path_factory: pytest.TempPathFactory, small_batches: None) -> Recipe:
     """A fit with seed 0, never interrupted."""
     return make_recipe(
         FitRequest(ten, tmp_path_factory.mktemp("first") / "module", steps=STEPS), lambda _: None, lambda _: None
