@@ -10,8 +10,8 @@ import typer
 from calibrate.cli_options import ConfigDir, LineName, RecipeDir, console
 
 if TYPE_CHECKING:
-    from calibrate.collecting import Collection
-    from calibrate.reviewing import Review
+    from calibrate.collection.collecting import Collection
+    from calibrate.collection.reviewing import Review
     from engines.recipe import Recipe
 
 golden_sets = typer.Typer()
@@ -41,9 +41,9 @@ def collect(
     """
     from appliance.capture.owner import owned
     from appliance.config import CameraConfig, load_line
-    from calibrate.collect_view import CollectView
-    from calibrate.collecting import Collection, golden_folder, opened_camera, recipe_size
-    from calibrate.collecting import collect as take_all
+    from calibrate.collection.collecting import Collection, golden_folder, opened_camera, recipe_size
+    from calibrate.collection.collecting import collect as take_all
+    from calibrate.collection.view import CollectView
     from engines.errors import UserError
     from engines.progress import Steps
     from engines.stop_signal import StopSignal
@@ -123,8 +123,8 @@ def review(
 def _review(golden: Path, made: Recipe | None, show: int, json: Path | None) -> Review:
     from rich.table import Table
 
-    from calibrate.review_sheet import thumbnail_of
-    from calibrate.reviewing import LIMIT, review_folder
+    from calibrate.collection.review_sheet import thumbnail_of
+    from calibrate.collection.reviewing import LIMIT, review_folder
     from calibrate.thumbnails import write_pages
     from engines.progress import Steps
 
@@ -147,7 +147,7 @@ def _review(golden: Path, made: Recipe | None, show: int, json: Path | None) -> 
 
 
 def _set_aside(golden: Path, names: list[str], to: Path, made: Recipe | None) -> None:
-    from calibrate.setting_aside import set_aside
+    from calibrate.collection.setting_aside import set_aside
 
     if not names:
         _say("none is marked: nothing was moved")
@@ -182,7 +182,7 @@ def _sheet_of(collection: Collection, line: str) -> None:
 def _write_json(file: Path, found: Review) -> None:
     import msgspec
 
-    from calibrate.reviewing import LIMIT
+    from calibrate.collection.reviewing import LIMIT
     from engines.recipe import write_file
 
     pictures = [

@@ -14,7 +14,7 @@ from engines.errors import ConfigError
 from engines.progress import Steps
 
 if TYPE_CHECKING:
-    from calibrate.evaluated import Found, Result
+    from calibrate.evaluation.evaluated import Found, Result
 
 evaluate = typer.Typer()
 PER_MILLE = 1000  # steps of the progress bar
@@ -50,8 +50,8 @@ def run(
     rate, sure = share("--max-false-reject", max_false_reject), share("--confidence", confidence)
     if json is not None and not json.absolute().parent.is_dir():
         raise ConfigError(f"--json {json}: there is no folder {json.parent}; make it, or choose another place")
-    from calibrate.evaluating import evaluate as compute
-    from calibrate.finished import EvaluateRequest
+    from calibrate.evaluation.evaluating import evaluate as compute
+    from calibrate.evaluation.finished import EvaluateRequest
     from engines.targets import default_precision
 
     rows, columns = grid_numbers(grid)

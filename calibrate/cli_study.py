@@ -16,9 +16,9 @@ from engines.errors import ConfigError
 from engines.progress import Steps
 
 if TYPE_CHECKING:
-    from calibrate.study import Study
-    from calibrate.studying import Gauge, Take
-    from calibrate.taking import Plan
+    from calibrate.gauge.study import Study
+    from calibrate.gauge.studying import Gauge, Take
+    from calibrate.gauge.taking import Plan
 
 studies = typer.Typer()
 PARTS, REPEATS = 10, 10
@@ -62,10 +62,10 @@ def study(
     _check(line, folder, (parts, repeats, keep), appraisers, (form, json_file))
     import msgspec
 
-    from calibrate.study import Header, evaluate
-    from calibrate.study_form import make_form
-    from calibrate.studying import Gauge, read_truth
-    from calibrate.taking import Plan
+    from calibrate.gauge.form import make_form
+    from calibrate.gauge.study import Header, evaluate
+    from calibrate.gauge.studying import Gauge, read_truth
+    from calibrate.gauge.taking import Plan
     from engines.recipe import load_recipe
 
     with Gauge(load_recipe(chosen.recipe), chosen.target, chosen.precision) as gauge:
@@ -124,14 +124,14 @@ def _check(
 
 
 def _truth_file(given: Path | None, folder: Path) -> Path | None:
-    from calibrate.studying import TRUTH_FILE
+    from calibrate.gauge.studying import TRUTH_FILE
 
     beside = folder / TRUTH_FILE
     return given or (beside if beside.exists() else None)
 
 
 def _read(gauge: Gauge, folder: Path, appraisers: bool) -> list[Take]:
-    from calibrate.studying import read_takes
+    from calibrate.gauge.studying import read_takes
 
     with Steps(console, "scoring").shown() as shown:
         return read_takes(gauge, folder, appraisers, shown.tell)
@@ -139,8 +139,8 @@ def _read(gauge: Gauge, folder: Path, appraisers: bool) -> list[Take]:
 
 def _take(gauge: Gauge, line: str, config_dir: Path | None, plan: Plan, truth: Path | None) -> tuple[list[Take], bool]:
     from appliance.config import load_line
-    from calibrate.studying import read_truth
-    from calibrate.taking import take_study
+    from calibrate.gauge.studying import read_truth
+    from calibrate.gauge.taking import take_study
 
     read_truth(truth, plan.names)  # a mistake in it is told before the work, not after it
     console.print(
@@ -172,8 +172,8 @@ def _write(file: Path, content: bytes, pictures: Path | None) -> None:
 
 def _show(study: Study) -> None:
     """The form in short."""
-    from calibrate.study_advice import LIMITS, findings
-    from calibrate.study_form import told_interval, told_kappa, told_ndc
+    from calibrate.gauge.advice import LIMITS, findings
+    from calibrate.gauge.form import told_interval, told_kappa, told_ndc
 
     score, ratings = study.score, study.ratings
     truth = study.truth_kappa

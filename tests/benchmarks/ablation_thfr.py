@@ -25,9 +25,9 @@ import msgspec
 import numpy as np
 
 from calibrate.calibrating import ThresholdsRequest, calibrate_thresholds
-from calibrate.datasets import find_categories, read_masks
+from calibrate.evaluation.datasets import find_categories, read_masks
+from calibrate.evaluation.measures import PixelMeasures, auroc
 from calibrate.making import FitRequest, make_recipe
-from calibrate.measures import PixelMeasures, auroc
 from calibrate.rebanking import remake_bank
 from engines.building import build_engine
 from engines.built import load_engine

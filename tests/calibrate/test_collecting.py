@@ -26,9 +26,9 @@ from appliance.capture.owner import owned
 from appliance.change_over import ChangeOver
 from appliance.config import Line, control_address, load_line
 from calibrate.cli_collect import collect
-from calibrate.collect_view import CollectView
-from calibrate.collecting import Collection, recipe_size
-from calibrate.picture_checks import Refusal
+from calibrate.collection.collecting import Collection, recipe_size
+from calibrate.collection.picture_checks import Refusal
+from calibrate.collection.view import CollectView
 from engines.errors import ConfigError, ImageError
 from engines.geometry import Pixels
 from engines.images import list_images, png_bytes, read_image

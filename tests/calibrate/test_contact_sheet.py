@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibrate.contact_sheet import GAP, NARROWEST, PAPER, TEXT, Section, Thumbnail, contact_sheet, reduced
-from calibrate.worst import TRUTH, beside
+from calibrate.evaluation.contact_sheet import GAP, NARROWEST, PAPER, TEXT, Section, Thumbnail, contact_sheet, reduced
+from calibrate.evaluation.worst import TRUTH, beside
 
 COLOURS = ((200, 0, 0), (0, 150, 0), (0, 0, 250), (120, 120, 0), (0, 120, 120))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibrate.datasets import GOOD, Category, find_categories, read_masks
+from calibrate.evaluation.datasets import GOOD, Category, find_categories, read_masks
 from engines.errors import ImageError, RecipeError
 from engines.images import png_bytes
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibrate.evaluated import Judged, Result, summarise
-from calibrate.measures import PixelMeasures
+from calibrate.evaluation.evaluated import Judged, Result, summarise
+from calibrate.evaluation.measures import PixelMeasures
 from engines.thresholds import Guarantee, Scale, Thresholds
 
 THRESHOLDS = Thresholds(

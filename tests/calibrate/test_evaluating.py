@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from calibrate import fitting
 from calibrate.cli import app
-from calibrate.datasets import find_categories
-from calibrate.evaluated import Result
-from calibrate.evaluating import evaluate
-from calibrate.finished import EvaluateRequest, Finished, identities
+from calibrate.evaluation.datasets import find_categories
+from calibrate.evaluation.evaluated import Result
+from calibrate.evaluation.evaluating import evaluate
+from calibrate.evaluation.finished import EvaluateRequest, Finished, identities
 from engines.errors import ConfigError, EngineError, UserError
 from engines.images import png_bytes, read_image
 from engines.recipe import load_recipe

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from calibrate.agreement import against_truth, cohen_kappa, fleiss_kappa, over_repeats, share
-from calibrate.gauge import analyse, flip_chance, range_limits
+from calibrate.gauge.agreement import against_truth, cohen_kappa, fleiss_kappa, over_repeats, share
+from calibrate.gauge.variation import analyse, flip_chance, range_limits
 
 
 def _numbers(text: str) -> list[float]:

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from calibrate.measures import BINS, Masks, PixelMeasures, auroc, average_precision, f1, share_interval
+from calibrate.evaluation.measures import BINS, Masks, PixelMeasures, auroc, average_precision, f1, share_interval
 
 Array = npt.NDArray[Any]
 ROUNDING = 1 / 4096

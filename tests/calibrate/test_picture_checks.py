@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibrate.picture_checks import FEWEST, Checks, Looks, look_at
+from calibrate.collection.picture_checks import FEWEST, Checks, Looks, look_at
 from engines.geometry import Pixels
 from tests.appliance.conftest import Floats
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from calibrate.cli_collect import review
-from calibrate.review_sheet import heat, thumbnail_of
-from calibrate.reviewing import LIMIT, Review, Reviewed, deviations, review_folder, robust_z
-from calibrate.setting_aside import set_aside
+from calibrate.collection.review_sheet import heat, thumbnail_of
+from calibrate.collection.reviewing import LIMIT, Review, Reviewed, deviations, review_folder, robust_z
+from calibrate.collection.setting_aside import set_aside
 from engines.errors import ConfigError, ImageError
 from engines.geometry import Geometry
 from engines.images import list_images, png_bytes, read_image
@@ -136,7 +136,7 @@ def test_the_command_lists_writes_and_sets_aside(
 ) -> None:
     folder = tmp_path / "golden"
     shutil.copytree(spoilt, folder)
-    monkeypatch.setattr("calibrate.reviewing.review_folder", lambda *_: reviewed)  # measured above
+    monkeypatch.setattr("calibrate.collection.reviewing.review_folder", lambda *_: reviewed)  # measured above
     run = {"line": None, "recipe": None, "config_dir": None, "golden": folder, "show": 6}
     review(names=None, json=tmp_path / "list.json", remove_to=None, **run)  # type: ignore[arg-type]
     assert "contact sheet: " in capsys.readouterr().out

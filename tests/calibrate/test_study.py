@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from calibrate.causes import Look, find_causes, look, reduced
-from calibrate.gauge import flip_chance
-from calibrate.study import Count, Header, Study, evaluate
-from calibrate.study_advice import findings
-from calibrate.study_form import make_form
-from calibrate.studying import Take
+from calibrate.gauge.advice import findings
+from calibrate.gauge.causes import Look, find_causes, look, reduced
+from calibrate.gauge.form import make_form
+from calibrate.gauge.study import Count, Header, Study, evaluate
+from calibrate.gauge.studying import Take
+from calibrate.gauge.variation import flip_chance
 from engines.errors import ImageError
 from engines.thresholds import Guarantee, Scale, Thresholds
 

@@ -17,10 +17,10 @@ from typer.testing import CliRunner, Result
 from appliance.capture import CameraState, Frame
 from appliance.config import load_line
 from calibrate.cli import app
+from calibrate.gauge.study import Study
+from calibrate.gauge.studying import Gauge, read_takes, read_truth
+from calibrate.gauge.taking import Plan, _picture
 from calibrate.scoring import Scorer
-from calibrate.study import Study
-from calibrate.studying import Gauge, read_takes, read_truth
-from calibrate.taking import Plan, _picture
 from engines.errors import ConfigError, ImageError, RecipeError, UserError
 from engines.geometry import Pixels
 from engines.images import png_bytes, read_image

@@ -19,7 +19,7 @@ from typing import Literal, Self
 import msgspec
 import numpy as np
 
-from calibrate.causes import Grey, Look, look, reduced
+from calibrate.gauge.causes import Grey, Look, look, reduced
 from calibrate.scoring import Scorer
 from engines.errors import ConfigError, EngineError, ImageError, RecipeError
 from engines.geometry import Pixels

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calibrate.reviewing import Review, Reviewed
+from calibrate.collection.reviewing import Review, Reviewed
 from calibrate.thumbnails import Thumbnail, shrink
 from engines.drawing import overlay
 from engines.errors import ImageError

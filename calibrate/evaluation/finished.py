@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
-from calibrate.datasets import LOCO_CONFIG, Category
-from calibrate.evaluated import Judged, Result
+from calibrate.evaluation.datasets import LOCO_CONFIG, Category
+from calibrate.evaluation.evaluated import Judged, Result
 from calibrate.fitting import DEFAULTS
 from engines.images import read_content
 from engines.model_config import PROFILES

@@ -20,14 +20,14 @@ import cv2
 import numpy as np
 
 from calibrate.calibrating import ThresholdsRequest, calibrate_thresholds
-from calibrate.datasets import Category, find_categories, read_masks
-from calibrate.evaluated import Judged, Result, summarise
-from calibrate.finished import EvaluateRequest, Finished, Fitted, identities, read_kept, relative, write_kept
+from calibrate.evaluation.datasets import Category, find_categories, read_masks
+from calibrate.evaluation.evaluated import Judged, Result, summarise
+from calibrate.evaluation.finished import EvaluateRequest, Finished, Fitted, identities, read_kept, relative, write_kept
+from calibrate.evaluation.measures import PixelMeasures
+from calibrate.evaluation.worst import worst_sheet
 from calibrate.fitting import Progress
 from calibrate.making import FitRequest, make_recipe
-from calibrate.measures import PixelMeasures
 from calibrate.scoring import Scorer
-from calibrate.worst import worst_sheet
 from engines.building import build_engine
 from engines.built import load_engine
 from engines.errors import ConfigError, EngineError

@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from calibrate.collecting import Collection, Sample
-from calibrate.picture_checks import Refusal
+from calibrate.collection.collecting import Collection, Sample
+from calibrate.collection.picture_checks import Refusal
 from engines.progress import Steps
 
 LAST_TOLD = 6

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
-from calibrate.study import Study
+from calibrate.gauge.study import Study
 
 WIDTH, HEIGHT = 560, 320  # of the drawing; the page scales it
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 30, 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from calibrate.study import GRR_GOOD, GRR_POOR, KAPPA_GOOD, KAPPA_POOR, NDC_FEWEST, SAFE_DISTANCE, Study
+from calibrate.gauge.study import GRR_GOOD, GRR_POOR, KAPPA_GOOD, KAPPA_POOR, NDC_FEWEST, SAFE_DISTANCE, Study
 
 MENDS = {
     "position": (

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from calibrate.picture_checks import Checks, Looks, look_at
+from calibrate.collection.picture_checks import Checks, Looks, look_at
 from engines.backbone import Backbone, load_imagenet_weights
 from engines.errors import ImageError
 from engines.geometry import Box, Geometry, Pixels

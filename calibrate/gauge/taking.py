@@ -17,7 +17,7 @@ import numpy as np
 from appliance.capture import Camera, EndOfFrames, Frame, make_camera
 from appliance.capture.owner import owned
 from appliance.config import CameraConfig, Line
-from calibrate.studying import ONE, TRUTH_FILE, Gauge, Take
+from calibrate.gauge.studying import ONE, TRUTH_FILE, Gauge, Take
 from engines.errors import ConfigError, ImageError
 from engines.geometry import Pixels
 from engines.images import png_bytes, read_image

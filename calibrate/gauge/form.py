@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from html import escape
 
-from calibrate.agreement import Kappa, Share
-from calibrate.gauge import CONFIDENCE, Variation
+from calibrate.gauge.advice import LIMITS, findings
+from calibrate.gauge.agreement import Kappa, Share
+from calibrate.gauge.charts import range_chart, score_chart
+from calibrate.gauge.study import Count, PartResult, Rating, Study
+from calibrate.gauge.variation import CONFIDENCE, Variation
 from calibrate.page import note, page, section, table
-from calibrate.study import Count, PartResult, Rating, Study
-from calibrate.study_advice import LIMITS, findings
-from calibrate.study_charts import range_chart, score_chart
 
 TONES: dict[Rating | None, str] = {"acceptable": "good", "conditional": "fair", "not acceptable": "poor", None: ""}
 

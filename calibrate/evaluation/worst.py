@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calibrate.contact_sheet import SIDE, Section, Thumbnail, contact_sheet, reduced
-from calibrate.datasets import Category, TestPicture, read_masks
-from calibrate.evaluated import Judged
+from calibrate.evaluation.contact_sheet import SIDE, Section, Thumbnail, contact_sheet, reduced
+from calibrate.evaluation.datasets import Category, TestPicture, read_masks
+from calibrate.evaluation.evaluated import Judged
 from calibrate.scoring import Scorer
 from engines.drawing import overlay, rgb
 from engines.geometry import Pixels

@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 from msgspec.structs import astuple
 
-from calibrate.agreement import Kappa, Share, against_truth, over_repeats, share
-from calibrate.causes import Cause, find_causes
-from calibrate.gauge import Floats, Variation, analyse, flip_chance, range_limits
-from calibrate.studying import Take, Truth
+from calibrate.gauge.agreement import Kappa, Share, against_truth, over_repeats, share
+from calibrate.gauge.causes import Cause, find_causes
+from calibrate.gauge.studying import Take, Truth
+from calibrate.gauge.variation import Floats, Variation, analyse, flip_chance, range_limits
 from engines.errors import ImageError
 from engines.thresholds import Thresholds
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from appliance.capture import Camera, EndOfFrames, Frame, make_camera
 from appliance.capture.supervised import SupervisedCamera
 from appliance.config import CameraConfig, Line, ReplayConfig
-from calibrate.picture_checks import Checks, Looks, Reason, Refusal, look_at
+from calibrate.collection.picture_checks import Checks, Looks, Reason, Refusal, look_at
 from calibrate.thumbnails import shrink
 from engines.errors import ConfigError, ImageError
 from engines.geometry import Pixels

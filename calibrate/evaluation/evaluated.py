@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from calibrate.datasets import GOOD
-from calibrate.measures import PixelMeasures, auroc, average_precision, f1, share_interval
+from calibrate.evaluation.datasets import GOOD
+from calibrate.evaluation.measures import PixelMeasures, auroc, average_precision, f1, share_interval
 from engines.thresholds import Thresholds
 
 INTERVAL = 0.95  # of shares; two sides

@@ -11,7 +11,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from calibrate.measures import Masks
+from calibrate.evaluation.measures import Masks
 from engines.errors import ImageError
 from engines.geometry import Pixels
 from engines.images import list_images, read_image
