@@ -7,7 +7,6 @@ Processes beside the line have their alarms published over the same socket.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,20 +14,16 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from appliance.config import Line
+from appliance.config import Line, control_address
 from appliance.loaded import LoadedRecipe
 from appliance.messages import AlarmKind, RaiseAlarm, RecipeAnswer, RecipeRequest, Severity
 from appliance.notices import Notify
 from appliance.pipeline import Pipeline
+from appliance.sensitivity import tell
 from engines.errors import ConfigError, UserError
 
 DRAIN_POLL_S = 0.005
-
-
-def control_address(line: Line) -> str:
-    """Where a line takes orders: an abstract socket of this box, one for each place that lines publish at."""
-    place = hashlib.sha256(line.config.publish.verdicts.encode()).hexdigest()[:16]
-    return f"ipc://@tfa-inspect-{line.name}-{place}"
+ANSWER_S, CHANGE_S = 2.0, 120.0  # a running line answers at once; then it loads an engine
 
 
 class ChangeOver:
@@ -50,7 +45,10 @@ class ChangeOver:
             self.socket.bind(control_address(line))
         except zmq.ZMQError as error:
             self.socket.close()
-            raise ConfigError(f"{line.file}: line {line.name} is running already ({error.strerror}); stop it first") from error
+            raise ConfigError(
+                f"{line.file}: line {line.name} is running already, or calibrate has its camera ({error.strerror}); "
+                "stop that first"
+            ) from error
 
     def serve(self) -> None:
         """Take orders, and tell the outcome of the one that was worked on."""
@@ -64,7 +62,7 @@ class ChangeOver:
             if isinstance(order, RaiseAlarm):
                 self._notify(order.severity, order.text, order.kind)
             else:
-                self._answer(envelope, self._begin(envelope, Path(order.recipe)))
+                self._answer(envelope, self._begin(envelope, order))
         if self._thread is not None and not self._thread.is_alive():
             self._thread.join()
             self._thread = None
@@ -81,9 +79,12 @@ class ChangeOver:
     def _answer(self, envelope: list[bytes], answer: RecipeAnswer) -> None:
         self.socket.send_multipart([*envelope, msgspec.json.encode(answer)], zmq.NOBLOCK)
 
-    def _begin(self, envelope: list[bytes], folder: Path) -> RecipeAnswer:
+    def _begin(self, envelope: list[bytes], order: RecipeRequest) -> RecipeAnswer:
         if self._thread is not None:
             return RecipeAnswer("failed", "another change-over is under way; wait for its end")
+        folder, running = Path(order.recipe), self._pipeline.station.recipe
+        if order.again and folder != running.folder.resolve():
+            return RecipeAnswer("failed", f"it runs {running.folder}, and its file names {folder}: change it over first")
         self._asking = envelope
         self._thread = threading.Thread(target=self._change, args=(folder,), name="change-over")
         self._thread.start()
@@ -114,6 +115,7 @@ class ChangeOver:
             before.close()
         text = f"recipe {loaded.recipe.name} took over from {before.recipe.name}"
         self._notify("info", text)
+        tell(loaded.sensitivity, before.sensitivity, self._notify)
         if not loaded.calibrated:
             self._notify("warning", f"{folder}: no thresholds, every part is rejected; calibrate with: calibrate thresholds")
         return text
@@ -144,19 +146,29 @@ class AlarmSender:
 
 
 def ask_for_recipe(
-    line: Line, folder: Path, tell: Callable[[str], None], first_s: float, longest_s: float
+    line: Line,
+    folder: Path,
+    say: Callable[[str], None],
+    first_s: float = ANSWER_S,
+    longest_s: float = CHANGE_S,
+    *,
+    again: bool = False,
 ) -> RecipeAnswer | None:
-    """Have the running line change over to the recipe in ``folder``; None when no line answers within ``first_s``."""
+    """Have the running line change over to the recipe in ``folder``, and wait for how that ends.
+
+    ``again``: load it anew, and only if it is the one that runs.  None when no line answers within ``first_s``; `loading` when
+    it has not ended within ``longest_s``.
+    """
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(control_address(line))
-        socket.send(msgspec.json.encode(RecipeRequest(str(folder.resolve()))))
+        socket.send(msgspec.json.encode(RecipeRequest(str(folder.resolve()), again)))
         if not socket.poll(int(first_s * 1000)):
             return None
         answer = msgspec.json.decode(socket.recv(), type=RecipeAnswer)
         if answer.state != "loading":
             return answer
-        tell(answer.text)
+        say(answer.text)
         if not socket.poll(int(longest_s * 1000)):
-            return RecipeAnswer("failed", f"the line has not told of the end within {longest_s:g} s; see its log")
+            return RecipeAnswer("loading", f"the line has not told of the end within {longest_s:g} s; see its log")
         return msgspec.json.decode(socket.recv(), type=RecipeAnswer)

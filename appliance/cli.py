@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from appliance import cli_plc, cli_records
+from appliance import cli_challenge, cli_plc, cli_records, cli_sensitivity
 from appliance.cli_options import AsJson, ConfigDir, LineName
 from appliance.service import ServiceManager, Stop, Watched
-from appliance.stop_signal import StopSignal
 from engines.console import new_app, run_app
+from engines.stop_signal import StopSignal
 
 if TYPE_CHECKING:
     from appliance.running import RunningLine
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 app = new_app("Inspect a line's parts: camera to verdict to PLC.")
 console = Console()
 LOOK_S = 0.05  # between two looks at what a line has told, and at whether it should stop
-ANSWER_S, CHANGE_S = 2.0, 120.0  # a running line answers at once; then it loads an engine
 
 
 @app.command(epilog="Example:  inspect run --line 3 --parts 100")
@@ -74,7 +73,7 @@ def recipe(
         there = sorted(file.parent.name for file in beside.glob(f"*/{MANIFEST}"))
         raise EngineError(f"{folder}: no recipe there; recipes in {beside}: {', '.join(there) or 'none'}")
     load_recipe(folder)
-    answer = ask_for_recipe(loaded, folder, lambda text: console.print(text, style="dim"), ANSWER_S, CHANGE_S)
+    answer = ask_for_recipe(loaded, folder, lambda text: console.print(text, style="dim"))
     if answer is not None and answer.state != "changed":
         raise EngineError(f"line {line} goes on with the recipe it has: {answer.text}")
     write_line_recipe(loaded.file, folder)
@@ -199,6 +198,8 @@ def _show_live(name: str, running: RunningLine, stop: Stop) -> None:
                 running.stop()
 
 
+cli_challenge.add_to(app)
+cli_sensitivity.add_to(app)
 cli_records.add_to(app)
 cli_plc.add_to(app)
 

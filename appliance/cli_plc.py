@@ -11,7 +11,7 @@ from rich.console import Console
 
 from appliance.cli_options import AsJson, ConfigDir, LineName
 from appliance.service import ServiceManager, Watched
-from appliance.stop_signal import StopSignal
+from engines.stop_signal import StopSignal
 
 plcs = typer.Typer()
 console = Console()

@@ -26,18 +26,31 @@ def history(
     since: Since = None,
     until: Until = None,
     part: Annotated[int | None, typer.Option(min=1, help="Only parts of this number.")] = None,
+    of_challenges: Annotated[bool, typer.Option("--challenges", help="Challenges instead of verdicts.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 50,
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Search the journal of a line's verdicts, also while it runs; the newest come first."""
+    from itertools import islice
+
+    from appliance.challenge import challenges
     from appliance.config import load_line, need_journal
     from appliance.console_log import EventLog
     from appliance.journal import Query, search
+    from engines.errors import ConfigError
 
     query = Query(rejects=rejects, since=_moment("--since", since), until=_moment("--until", until), part=part)
     log = EventLog(console, as_json)
-    for verdict in search(need_journal(load_line(line, config_dir)), query, limit):
+    journal = need_journal(load_line(line, config_dir))
+    if of_challenges:
+        if rejects or part is not None:
+            raise ConfigError("--rejects and --part are of verdicts; leave them out with --challenges")
+        since_then = (one for one in challenges(journal) if (query.since or "") <= one.time < (query.until or "~"))
+        for challenge in islice(since_then, limit):
+            log.challenge(challenge)
+        return
+    for verdict in search(journal, query, limit):
         log.verdict(verdict)
 
 
@@ -123,7 +136,8 @@ def audit(line: LineName, config_dir: ConfigDir = None) -> None:
         )
     if found.faults:
         raise typer.Exit(1)
-    console.print(f"{file}: {found.rows} verdicts, the chain holds", soft_wrap=True)
+    challenges = f" and {found.challenges} challenges" if found.challenges else ""
+    console.print(f"{file}: {found.rows - found.challenges} verdicts{challenges}, the chain holds", soft_wrap=True)
 
 
 def _on_engine(line: Line, target: str | None, precision: str | None) -> Line:

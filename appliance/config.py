@@ -1,10 +1,11 @@
-"""The line file, `<line>.toml`, as typed, frozen structs: bounds, units and meaning stand here and nowhere else.
+"""The line file, `<line>.toml`, as typed, frozen structs: bounds, units and meaning stand here (`[plc]`: config_plc.py).
 
 Paths in a line file are relative to the folder that holds it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from appliance.config_plc import MAX_PORT, AnyPlcConfig
 from engines.errors import ConfigError
 from engines.lines import LineRecipe, decode_toml, line_file, relative_to
+from engines.sensitivity import MOST
 
-MAX_PORT = 65_535
 Rate = Annotated[float, Meta(ge=0, le=10_000, description="parts a second; 0: as fast as they are taken")]
-Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
 Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^:/]+:\d{1,5}|ipc://.+)$", description="tcp://ADDRESS:PORT or ipc://FILE")]
 FeatureValue = bool | int | float | str
 INSECURE = "anyone on this network may read the verdicts and pretend to be this line"  # to be said in the line's file
@@ -110,9 +111,12 @@ class ReplayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 
 
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When a verdict is due."""
+    """When a verdict is due, and how far an operator may move it."""
 
     deadline_ms: Annotated[int, Meta(ge=1, le=60_000, description="from capture to verdict; later is a reject")] = 500
+    max_sensitivity: Annotated[
+        float, Meta(ge=0, le=MOST, description="share that `inspect sensitivity` may lower or raise the thresholds by")
+    ] = MOST
 
 
 class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -140,62 +144,6 @@ class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             )
 
 
-class PlcConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
-    """What every kind of PLC has."""
-
-    silent_ms: Annotated[
-        int, Meta(ge=100, le=60_000, description="a PLC whose heartbeat stands still for longer is told of as silent")
-    ] = 1_000
-
-
-class ModbusConfig(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="modbus", kw_only=True):
-    """A PLC that is a Modbus TCP server; the README has the process image."""
-
-    host: str
-    port: Port = 502
-    unit: Annotated[int, Meta(ge=0, le=255)] = 1
-    base: Annotated[int, Meta(ge=0, le=65_000, description="address of the image's first holding register")] = 0
-    timeout_ms: Annotated[int, Meta(ge=10, le=5_000, description="for one answer of the PLC")] = 500
-
-
-class ModbusServerConfig(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="modbus-server", kw_only=True):
-    """A PLC that polls: the bridge is the Modbus TCP server."""
-
-    address: Annotated[str, Meta(description="of this box, in the PLC's network; 0.0.0.0: every network")]
-    port: Port = 1502
-    base: Annotated[int, Meta(ge=0, le=65_000, description="address of the image's first holding register")] = 0
-
-
-class OpcUaConfig(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="opcua", kw_only=True):
-    """A PLC that is an OPC UA client: the bridge is the server."""
-
-    address: Annotated[str, Meta(description="of this box, in the PLC's network; 0.0.0.0: every network")]
-    port: Port = 4840
-    certificate: Annotated[str | None, Meta(description="the server's certificate, .der; sessions are then encrypted")] = None
-    private_key: Annotated[str | None, Meta(description="its private key, .pem")] = None
-    clients: Annotated[str | None, Meta(description="folder with the certificates, .der, of the clients let in")] = None
-
-    def __post_init__(self) -> None:
-        """Refuse half of what encryption needs."""
-        if len({value is None for value in (self.certificate, self.private_key, self.clients)}) > 1:
-            raise ValueError("certificate, private_key and clients belong together: give all three or none")
-
-
-class S7Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="s7", kw_only=True):
-    """A Siemens PLC: the bridge writes into a data block of it."""
-
-    host: str
-    port: Port = 102
-    rack: Annotated[int, Meta(ge=0, le=7)] = 0
-    slot: Annotated[int, Meta(ge=0, le=31)] = 1
-    db: Annotated[int, Meta(ge=1, le=65_535, description="number of the data block; not optimised")]
-    start: Annotated[int, Meta(ge=0, le=65_000, multiple_of=2, description="the image's first byte in it")] = 0
-    timeout_ms: Annotated[int, Meta(ge=10, le=5_000, description="for one answer of the PLC")] = 500
-
-
-AnyPlcConfig = ModbusConfig | ModbusServerConfig | OpcUaConfig | S7Config
-
-
 class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The record of every verdict."""
 
@@ -211,6 +159,22 @@ class ArchiveConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     free_gb: Annotated[float, Meta(ge=0, le=1e6, description="left free on the disk, for the journal and others")] = 1.0
 
 
+class ChallengeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `inspect challenge` shows the line, and how often it must."""
+
+    good: Annotated[str | None, Meta(description="folder of pictures that must pass")] = None
+    bad: Annotated[str | None, Meta(description="folder of pictures that must be rejected for a defect")] = None
+    every_hours: Annotated[
+        Annotated[float, Meta(gt=0, le=8_760)] | None,
+        Meta(description="the line does not start without a passed challenge that is younger"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse half of a challenge."""
+        if (self.good is None) != (self.bad is None):
+            raise ValueError("good and bad belong together: give both, or none where parts are shown")
+
+
 class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One line: a camera, a recipe, a stream of verdicts."""
 
@@ -220,6 +184,12 @@ class LineConfig(LineRecipe, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     plc: AnyPlcConfig | None = None
     journal: JournalConfig | None = None
     archive: ArchiveConfig | None = None
+    challenge: ChallengeConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse challenges without a journal, which they are signed into."""
+        if self.challenge is not None and self.journal is None:
+            raise ValueError("challenge: results are signed into the journal, and none is kept; add [journal] with its file")
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -238,6 +208,12 @@ def load_line(name: str, config_dir: Path | None) -> Line:
     """Find and read a line's file. Raises ConfigError with file and key path."""
     file = line_file(name, config_dir)
     return Line(name, file, decode_toml(file, LineConfig))
+
+
+def control_address(line: Line) -> str:
+    """Where a line takes orders: an abstract socket of this box, one for each place that lines publish at."""
+    place = hashlib.sha256(line.config.publish.verdicts.encode()).hexdigest()[:16]
+    return f"ipc://@tfa-inspect-{line.name}-{place}"
 
 
 def need_journal(line: Line) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.console import Console
 from appliance.clock import utc_now
 from appliance.messages import Alarm, Verdict
 from appliance.notices import Notice
+
+if TYPE_CHECKING:
+    from appliance.challenge import Challenge
 
 COLOURS = {"pass": "green", "reject": "bold red", "info": "cyan", "warning": "yellow", "error": "bold red"}
 
@@ -42,6 +46,17 @@ class EventLog:
             self._write({"time": verdict.time, "event": "verdict", **msgspec.to_builtins(verdict)})
         else:
             self._console.print(verdict_line(verdict), soft_wrap=True, highlight=False)
+
+    def challenge(self, challenge: Challenge) -> None:
+        """A challenge as the journal has it."""
+        if self._json:
+            self._write({"event": "challenge", **msgspec.to_builtins(challenge)})
+        else:
+            colour = COLOURS["pass" if challenge.passed else "reject"]
+            rest = _plain(f"by {challenge.by} on {challenge.machine}: {challenge.conditions}  {challenge.note}")
+            self._console.print(
+                f"{challenge.time[:19]}  [{colour}]{challenge.summary}[/] {rest}", soft_wrap=True, highlight=False
+            )
 
     def record(self, event: dict[str, object]) -> None:
         """An event as it is, always as JSON."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from appliance.messages import Reason, Region
 from engines.geometry import Geometry
-from engines.regions import MapRegion, find_regions
+from engines.regions import MapRegion, find_regions, reject_margin
 from engines.scores import SCORES, frame_scores
 from engines.thresholds import Thresholds
 
@@ -59,6 +59,13 @@ class Decider:
         # Written so that whatever compares as false is a reject.
         passed = score <= self._thresholds.score_threshold and not regions
         return Decision(passed, "" if passed else "defect", "", score, regions)
+
+    def reject_margin(self, frame_map: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> float | None:
+        """How near to its limits a frame is that `decide` has judged: over 1 it was rejected; None: nothing can be said."""
+        if self._thresholds is None:
+            return None
+        margin = reject_margin(frame_map, scores if self._ignored is None else frame_scores(frame_map), self._thresholds)
+        return margin if math.isfinite(margin) else None
 
     def _regions(self, frame_map: npt.NDArray[np.float32]) -> tuple[Region, ...]:
         """Connected areas over the pixel threshold, of the minimum area and more, highest peak first."""

@@ -14,11 +14,16 @@ import numpy as np
 import zmq
 
 from appliance.capture import make_camera
-from appliance.config import ArchiveConfig, CameraConfig, Line, ModbusConfig, S7Config, need_plc
+from appliance.challenge import Conditions, due
+from appliance.challenging import known_pictures
+from appliance.config import ArchiveConfig, CameraConfig, Line, need_plc
+from appliance.config_plc import ModbusConfig, S7Config
 from appliance.plc import PlcError, make_plc
+from appliance.sensitivity import compared_with
 from engines.built import load_engine
 from engines.errors import UserError
 from engines.recipe import Recipe, load_recipe
+from engines.sensitivity import consequence, told
 from engines.thresholds import load_thresholds
 
 RECEIVE_BUFFER = 16 * 2**20  # bytes: a few pictures of a GigE camera wait there while the box is busy
@@ -45,6 +50,9 @@ def examine(line: Line) -> Iterator[Finding]:
         yield Finding("recipe", "failed", str(error))
     if recipe is not None:
         yield _guarded("thresholds", lambda: _thresholds(recipe))
+        yield _guarded("sensitivity", lambda: _sensitivity(line, recipe))
+        if line.config.challenge is not None:
+            yield _guarded("challenge", lambda: _challenge(line, recipe))
         yield _guarded("engine", lambda: _engine(line, recipe))
         yield _guarded("camera", lambda: _camera(line, recipe))
     yield _ports(line)
@@ -79,6 +87,30 @@ def _thresholds(recipe: Recipe) -> Finding:
         "ok",
         f"version {thresholds.version} of {thresholds.created} by {thresholds.created_by}: {thresholds.promise}",
     )
+
+
+def _sensitivity(line: Line, recipe: Recipe) -> Finding:
+    _, found = compared_with(line, recipe, load_thresholds(recipe))
+    if found.change is not None:
+        return Finding("sensitivity", "warning", f"{told(found.change)}: {consequence(found.offset)}")
+    if found.ended is not None:
+        return Finding("sensitivity", "ok", f"as calibrated; {told(found.ended)} has ended with a calibration since")
+    return Finding("sensitivity", "ok", "as calibrated")
+
+
+def _challenge(line: Line, recipe: Recipe) -> Finding:
+    """Whether the line may start; asked for the engine that its file names."""
+    thresholds = load_thresholds(recipe)
+    _, sensitivity = compared_with(line, recipe, thresholds)
+    engine = f"{line.config.engine.target} {line.config.engine.precision}"
+    version = thresholds.version if thresholds else None
+    why = due(line, Conditions(line.name, recipe.digest, version, sensitivity.offset, engine))
+    if why:
+        return Finding("challenge", "failed", why)
+    config = line.config.challenge
+    by_parts = config is not None and config.good is None
+    shown = "shown parts: inspect challenge --parts" if by_parts else f"{len(known_pictures(line))} known pictures"
+    return Finding("challenge", "ok", f"none is due; {shown}")
 
 
 def _engine(line: Line, recipe: Recipe) -> Finding:

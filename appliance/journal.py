@@ -7,7 +7,6 @@ a head beside the rows says how many there are and where the chain ends, so that
 
 from __future__ import annotations
 
-import hashlib
 import queue
 import shutil
 import sqlite3
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from appliance.journal_chain import FIRST, append, link, open_journal, read_journal
 from appliance.messages import Verdict
 from appliance.notices import Notify
 from engines.errors import ConfigError
@@ -28,23 +28,6 @@ COLLECT_S = 0.04  # between the first verdict of a transaction and its writing
 RETRY_S = 1.0
 MOST_WAITING = 20_000  # verdicts, some kilobytes each, while the disk refuses
 LEAST_FREE = 1_000_000  # bytes, for SQLite's own files
-FIRST = b"\0" * 32
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS verdicts (
-    number INTEGER PRIMARY KEY,
-    content TEXT NOT NULL,
-    chain BLOB NOT NULL,
-    epoch INTEGER AS (json_extract(content, '$.epoch')),
-    seq INTEGER AS (json_extract(content, '$.seq')),
-    decided TEXT AS (json_extract(content, '$.decided')),
-    verdict TEXT AS (json_extract(content, '$.verdict')),
-    part_id INTEGER AS (json_extract(content, '$.part_id'))
-);
-CREATE INDEX IF NOT EXISTS verdicts_decided ON verdicts (decided);
-CREATE INDEX IF NOT EXISTS verdicts_part ON verdicts (part_id);
-CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL, chain BLOB NOT NULL);
-"""
 
 
 class Journal:
@@ -59,7 +42,7 @@ class Journal:
         self._waiting_since_s: float | None = None
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            _open(file).close()
+            open_journal(file).close()
         except (OSError, sqlite3.Error) as error:
             if not _is_full(file.parent):  # a full disk does not keep a line from starting: the writer tells of it
                 raise ConfigError(
@@ -95,7 +78,7 @@ class Journal:
             if not batch:
                 ended = self._collect(batch)
             try:
-                with closing(_open(self._file)) as database:
+                with closing(open_journal(self._file)) as database:
                     while batch:
                         append(database, batch)
                         batch.clear()
@@ -133,22 +116,6 @@ class Journal:
         return True
 
 
-def append(database: sqlite3.Connection, contents: list[bytes]) -> None:
-    """Add verdicts at the end of the chain, all or none."""
-    with database:
-        database.execute("BEGIN IMMEDIATE")
-        count, chain = database.execute("SELECT count, chain FROM head").fetchone() or (0, FIRST)
-        for content in contents:
-            count, chain = count + 1, link(chain, content)
-            database.execute("INSERT INTO verdicts (number, content, chain) VALUES (?, ?, ?)", (count, content.decode(), chain))
-        database.execute("INSERT OR REPLACE INTO head VALUES (1, ?, ?)", (count, chain))
-
-
-def link(before: bytes, content: bytes) -> bytes:
-    """The next link of the chain."""
-    return hashlib.sha256(before + content).digest()
-
-
 class _Place(msgspec.Struct):
     epoch: int
     seq: int
@@ -160,15 +127,17 @@ class Audit(NamedTuple):
     rows: int
     faults: list[str]  # the chain does not hold
     missing: int  # verdicts between others of the same epoch: told on the line, but never written
+    challenges: int = 0  # rows that are no verdicts
 
 
 def audit(file: Path) -> Audit:
     """Examine the whole journal. Raises ConfigError when it cannot be read."""
     faults: list[str] = []
-    chain, expected, missing, rows = FIRST, 1, 0, 0
+    chain, expected, missing, rows, challenges = FIRST, 1, 0, 0, 0
     last: _Place | None = None
-    with closing(_read(file)) as database:
+    with closing(read_journal(file)) as database:
         try:
+            database.execute("BEGIN")  # one moment's state: a line that runs goes on to write
             head = database.execute("SELECT count, chain FROM head").fetchone() or (0, FIRST)
             for number, content, kept in database.execute("SELECT number, content, chain FROM verdicts ORDER BY number"):
                 rows += 1
@@ -180,16 +149,17 @@ def audit(file: Path) -> Audit:
                 try:
                     place = msgspec.json.decode(content, type=_Place)
                 except msgspec.DecodeError:
-                    continue  # found above: nothing of the kind was ever written
+                    challenges += 1
+                    continue
                 if last is not None and place.epoch == last.epoch and place.seq > last.seq + 1:
                     missing += place.seq - last.seq - 1
                 last = place
         except sqlite3.Error as error:
             faults.append(f"row {expected} cannot be read ({error})")
-            return Audit(rows, faults, missing)
+            return Audit(rows, faults, missing, challenges)
     if head != (expected - 1, chain):
         faults.append(f"the head tells of {head[0]} rows, the last one there is {expected - 1}: rows at the end were changed")
-    return Audit(rows, faults, missing)
+    return Audit(rows, faults, missing, challenges)
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,36 +184,13 @@ def search(file: Path, query: Query, limit: int | None = None) -> Iterator[Verdi
     """The verdicts that fit, newest first. Raises ConfigError for no journal."""
     asked = msgspec.structs.asdict(query)
     conditions = [text for key, text in CONDITIONS.items() if asked[key] is not None]
-    conditions += ["verdict = 'reject'"] if query.rejects else []
-    where = " AND ".join(conditions) or "1"
+    conditions.append("verdict = 'reject'" if query.rejects else "verdict IS NOT NULL")  # other records have none
+    where = " AND ".join(conditions)
     statement = f"SELECT content FROM verdicts WHERE {where} ORDER BY number DESC LIMIT :limit"
-    with closing(_read(file)) as database:
+    with closing(read_journal(file)) as database:
         for (content,) in database.execute(statement, asked | {"limit": -1 if limit is None else limit}):
             yield msgspec.json.decode(content, type=Verdict)
 
 
-def _open(file: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(file, isolation_level=None)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")  # what was committed survives a loss of power, too
-        database.executescript(SCHEMA)
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database
-
-
 def _is_full(folder: Path) -> bool:
     return folder.is_dir() and shutil.disk_usage(folder).free < LEAST_FREE
-
-
-def _read(file: Path) -> sqlite3.Connection:
-    if not file.is_file():
-        raise ConfigError(f"{file}: no journal there; it is written while the line runs")
-    try:
-        database = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
-        database.execute("SELECT 1 FROM verdicts LIMIT 1")
-    except sqlite3.Error as error:
-        raise ConfigError(f"{file}: cannot be read as a journal ({error}); restore it from its backup") from error
-    return database

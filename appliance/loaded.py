@@ -7,6 +7,7 @@ from pathlib import Path
 from appliance.config import Line
 from appliance.decision import Decider
 from appliance.pipeline import Station
+from appliance.sensitivity import compared_with
 from engines.built import load_engine
 from engines.ignore_mask import ignored_by
 from engines.recipe import load_recipe
@@ -22,9 +23,11 @@ class LoadedRecipe(Station):
         self.recipe = load_recipe(folder)
         geometry = self.recipe.manifest.geometry
         thresholds = load_thresholds(self.recipe)
+        compared, self.sensitivity = compared_with(line, self.recipe, thresholds)
         self.calibrated = thresholds is not None
+        self.thresholds_version = thresholds.version if thresholds else None
         self.held_out_scores = thresholds.held_out_scores if thresholds else ()
         self.templates = read_templates(self.recipe, features=False)
-        self.decider = Decider(thresholds, geometry, ignored_by(self.recipe, thresholds))
+        self.decider = Decider(compared, geometry, ignored_by(self.recipe, thresholds))
         config = line.config.engine
         super().__init__(load_engine(self.recipe, config.target, config.precision, config.streams), geometry, config.slots)

@@ -25,7 +25,18 @@ VerdictName = Literal["pass", "reject"]
 Reason = Literal["", "defect", "late", "overrun", "no-image", "engine-fault", "not-calibrated", "stopping"]
 State = Literal["starting", "running", "camera-lost", "not-calibrated", "stopping", "stopped"]
 AlarmKind = Literal[
-    "camera-lost", "stall", "overrun", "late-rate", "plc-lost", "archive-full", "journal-slow", "drift", "recipe", ""
+    "camera-lost",
+    "stall",
+    "overrun",
+    "late-rate",
+    "plc-lost",
+    "archive-full",
+    "journal-slow",
+    "drift",
+    "recipe",
+    "sensitivity",
+    "challenge-due",
+    "",
 ]
 Severity = Literal["info", "warning", "error"]
 Milliseconds = Annotated[float, Meta(description="milliseconds")]
@@ -144,6 +155,7 @@ class RecipeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     """Asks a running line to change over; taken from this box only."""
 
     recipe: Annotated[str, Meta(description="the recipe's folder")]
+    again: Annotated[bool, Meta(description="only if it runs already: something in the folder has changed")] = False
 
 
 class RaiseAlarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="raise-alarm", tag_field="order", kw_only=True):

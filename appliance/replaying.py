@@ -7,16 +7,12 @@ threshold it is the shadow comparison before a change-over: there scores differ,
 from __future__ import annotations
 
 import math
-import os
-import select
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
-
-import cv2
 
 from appliance.archive_files import entry
 from appliance.capture import Frame
@@ -25,7 +21,8 @@ from appliance.journal import Query, search
 from appliance.judging import judge
 from appliance.loaded import LoadedRecipe
 from appliance.messages import Verdict
-from appliance.pipeline import Job, Pipeline
+from appliance.offline import through
+from appliance.pipeline import Job
 from engines.errors import ConfigError, ImageError
 from engines.images import read_image
 
@@ -36,8 +33,6 @@ CIRCUMSTANCES = ("late", "overrun", "no-image", "stopping")  # reasons that the 
 COMPARED = ("verdict", "reason", "score", "template", "regions")
 CONDITIONS = ("recipe", "engine", "threshold")  # where these differ, not all of the above can be the same
 IGNORED = tuple(name for name in Verdict.__struct_fields__ if name not in COMPARED + CONDITIONS)
-LONGEST_S = 60.0  # for one frame
-POLL_S = 1.0
 
 
 class Archived(NamedTuple):
@@ -104,28 +99,19 @@ def replay(line: Line, recipe: Path, parts: Sequence[Archived]) -> Iterator[Repl
 
     Raises UserError kinds when recipe or engine cannot be loaded, or the frames are not of the recipe's size.
     """
-    cv2.setNumThreads(1)  # its helpers wait by spinning, on cores that engines compute on
     loaded = LoadedRecipe(line, recipe)
-    pipeline = Pipeline(loaded)
-    in_flight: deque[Verdict] = deque()
+    due = iter(parts)
+
+    def finish(job: Job[LoadedRecipe]) -> Replayed:
+        was = next(due).verdict
+        now = judge(job, was.line, was.epoch, was.seq, was.simulated)
+        by_circumstances = was.reason in CIRCUMSTANCES
+        return Replayed(was, now, () if by_circumstances else differences(was, now), by_circumstances)
+
     try:
         _check_size(loaded, parts)
-        for part in parts:
-            if len(in_flight) == line.config.engine.slots:
-                yield from _finished(pipeline, in_flight)
-            image, fault = None, None
-            try:
-                image = read_image(part.frame)
-            except ImageError as error:
-                fault = str(error)
-            now_ns = time.monotonic_ns()
-            frame = Frame(part.verdict.frame, now_ns, part.verdict.camera_time, image, fault, part.verdict.source)
-            pipeline.submit(frame, now_ns + int(LONGEST_S * 1e9))
-            in_flight.append(part.verdict)
-        while in_flight:
-            yield from _finished(pipeline, in_flight)
+        yield from through(loaded, map(_frame, parts), finish, line.config.engine.slots)
     finally:
-        pipeline.close()
         loaded.close()
 
 
@@ -150,19 +136,13 @@ def _close(was: float | None, now: float | None) -> bool:
     return math.isclose(was, now, rel_tol=TOLERANCE)
 
 
-def _finished(pipeline: Pipeline[LoadedRecipe], in_flight: deque[Verdict]) -> Iterator[Replayed]:
-    """Wait for the next frames' verdicts."""
-    jobs: list[Job[LoadedRecipe]] = []
-    while not jobs:
-        if select.select([pipeline.wakeup], [], [], POLL_S)[0]:
-            os.eventfd_read(pipeline.wakeup)
-        jobs = pipeline.results()
-    for job in jobs:
-        was = in_flight.popleft()
-        now = judge(job, was.line, was.epoch, was.seq, was.simulated)
-        pipeline.release(job)
-        by_circumstances = was.reason in CIRCUMSTANCES
-        yield Replayed(was, now, () if by_circumstances else differences(was, now), by_circumstances)
+def _frame(part: Archived) -> Frame:
+    image, fault = None, None
+    try:
+        image = read_image(part.frame)
+    except ImageError as error:
+        fault = str(error)
+    return Frame(part.verdict.frame, time.monotonic_ns(), part.verdict.camera_time, image, fault, part.verdict.source)
 
 
 def _check_size(loaded: LoadedRecipe, parts: Sequence[Archived]) -> None:

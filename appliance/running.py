@@ -21,6 +21,7 @@ from appliance.archive import Archive
 from appliance.capture import Camera, make_camera
 from appliance.capture.supervised import SupervisedCamera
 from appliance.capturing import Capture
+from appliance.challenge import ChallengeWatch, conditions_of, need_challenge
 from appliance.change_over import ChangeOver
 from appliance.clock import utc_now
 from appliance.config import CameraConfig, Line
@@ -32,6 +33,7 @@ from appliance.monitor import Monitor
 from appliance.notices import Event, Notice
 from appliance.pipeline import STALLED_S, Job, Pipeline
 from appliance.publisher import Publisher
+from appliance.sensitivity import Sensitivity, tell
 
 EVENTS_KEPT = 10_000
 SWITCH_INTERVAL_S = 0.0005
@@ -65,6 +67,7 @@ class RunningLine:
                 opened.callback(loaded.close)
                 self._camera = make_camera(line, loaded.geometry.frame)
                 opened.callback(self._camera.close)
+            need_challenge(line, conditions_of(line, loaded))
             self._camera.open()
             self._publisher = Publisher(line, self._camera.simulated)
             opened.callback(self._publisher.close)
@@ -78,7 +81,11 @@ class RunningLine:
         self._archive: Archive | None = None
         if archive := line.config.archive:
             self._archive = Archive(archive, line.path(archive.folder), line.name, self._notify)
+        self._challenge_watch: ChallengeWatch | None = None
+        if line.config.challenge and line.config.challenge.every_hours:
+            self._challenge_watch = ChallengeWatch(line, lambda: conditions_of(line, self._pipeline.station), self._notify)
         self._monitor = Monitor()
+        tell(loaded.sensitivity, Sensitivity(), self._notify)
         if not loaded.calibrated:
             self._notify(
                 "warning",
@@ -148,6 +155,8 @@ class RunningLine:
         if self._decide.ident is not None:
             self._decide.join()
         self._change_over.close()
+        if self._challenge_watch:
+            self._challenge_watch.close()
         self._pipeline.close()
         self._pipeline.station.close()
         self._camera.close()

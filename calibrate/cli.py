@@ -9,8 +9,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from calibrate import cli_detectability, cli_report, cli_template, cli_thresholds
-from calibrate.cli_options import ConfigDir, GoldenDir, LineName, RecipeDir, console, subject
+from calibrate import cli_collect, cli_detectability, cli_evaluate, cli_report, cli_study, cli_template, cli_thresholds
+from calibrate.cli_options import ConfigDir, GoldenDir, Grid, LineName, RecipeDir, console, grid_numbers, subject
 from engines.console import new_app, run_app
 from engines.errors import ConfigError
 from engines.model_config import BANK, PROFILES, BankRatio
@@ -38,9 +38,7 @@ def fit(
         typer.Option(help="ImageNet weights, .safetensors or .pth. Without it: small has them built in, base downloads them."),
     ] = None,
     region: Annotated[str | None, typer.Option(help="Inspected part of the frame, x,y,width,height in pixels.")] = None,
-    grid: Annotated[
-        str, typer.Option(help="Tiles that the region is cut into, ROWSxCOLUMNS; more tiles see smaller defects.")
-    ] = "1x1",
+    grid: Grid = "auto",
     overlap: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of a tile that overlaps the next one.")] = 0.125,
     template: Annotated[
         str | None,
@@ -67,7 +65,7 @@ def fit(
     if network not in PROFILES or profile not in PROFILES[network]:
         known = "; ".join(f"{name}: {', '.join(profiles)}" for name, profiles in PROFILES.items())
         raise ConfigError(f"--network {network} --profile {profile}: there is no such pair; choose from {known}")
-    rows, columns = _numbers(grid, "x", 2, "--grid", "ROWSxCOLUMNS such as 2x3")
+    rows, columns = grid_numbers(grid)
     box = _numbers(region, ",", 4, "--region", "x,y,width,height such as 200,100,1600,1200") if region is not None else None
     ratio = None if bank_ratio is None else _ratio(bank_ratio, "--bank-ratio")
     from calibrate.making import FitRequest, make_recipe  # torch: only where it is used
@@ -149,10 +147,13 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+cli_collect.add_to(app)
 cli_thresholds.add_to(app)
+cli_evaluate.add_to(app)
 cli_detectability.add_to(app)
 cli_template.add_to(app)
 cli_report.add_to(app)
+cli_study.add_to(app)
 
 
 def main() -> None:

@@ -36,9 +36,9 @@ def detectability(
     """
     import msgspec
 
-    from calibrate.detectability import CONTRASTS, JSON, PICTURE, measure_detectability
-    from calibrate.detectability_picture import detectability_png
-    from calibrate.injection import inspected
+    from calibrate.detection.detectability import CONTRASTS, JSON, PICTURE, measure_detectability
+    from calibrate.detection.injection import inspected
+    from calibrate.detection.picture import detectability_png
     from calibrate.scoring import Scorer
     from engines.errors import RecipeError
     from engines.golden_samples import read_samples
@@ -79,8 +79,8 @@ def detectability(
 def _print(seen: object) -> None:
     from rich.table import Table
 
-    from calibrate.detectability import Detectability
-    from calibrate.detectability_picture import size_text
+    from calibrate.detection.detectability import Detectability
+    from calibrate.detection.picture import size_text
 
     assert isinstance(seen, Detectability)
     contrasts = sorted({curve.contrast for curve in seen.curves}, reverse=True)

@@ -25,6 +25,13 @@ Target = Annotated[
 PrecisionName = Annotated[
     str | None, typer.Option("--precision", help="Of the target. Default: the line's, or else the target's first one.")
 ]
+Grid = Annotated[
+    str,
+    typer.Option(
+        help="Tiles that the region is cut into, ROWSxCOLUMNS; more tiles see smaller defects. "
+        "auto: one, or more along a side that is at least twice as long as the other."
+    ),
+]
 ConfigDir = Annotated[Path | None, typer.Option(help="Folder of the line files.")]
 
 
@@ -76,3 +83,13 @@ def share(option: str, text: str) -> float:
     if not 0 < value < 1:
         raise ConfigError(f"{option} {text}: give a share such as 0.5% or 0.005, more than 0 and less than 1")
     return value
+
+
+def grid_numbers(text: str) -> tuple[int | None, int | None]:
+    """Rows and columns of --grid; None for auto. Raises ConfigError for any other text."""
+    if text == "auto":
+        return None, None
+    rows, _, columns = text.lower().partition("x")
+    if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+        raise ConfigError(f"--grid {text}: give auto, or ROWSxCOLUMNS such as 2x3")
+    return int(rows), int(columns)

@@ -24,7 +24,7 @@ def write(
 ) -> None:
     """Write the calibration report into the recipe: one HTML file to hand on, print and sign, and its pictures as PNG."""
     about = subject(line, recipe, golden, config_dir, target, precision)
-    from calibrate.report import ReportRequest, make_report
+    from calibrate.reporting.report import ReportRequest, make_report
 
     request = ReportRequest(
         recipe=about.recipe, golden=about.need_golden(), target=about.target, precision=about.precision, rejects=rejects

@@ -10,7 +10,7 @@ import typer
 from calibrate.cli_options import ConfigDir, GoldenDir, LineName, RecipeDir, console, subject
 
 if TYPE_CHECKING:
-    from calibrate.template_choice import TemplateChoice
+    from calibrate.template.choice import TemplateChoice
     from engines.recipe import Recipe
 
 commands = typer.Typer()
@@ -43,9 +43,9 @@ def template(
     import msgspec
 
     from calibrate.renewing import renew
-    from calibrate.template_aging import archived_passes, passes_in, read_passes
-    from calibrate.template_choice import JSON, PICTURE, judge_templates
-    from calibrate.template_picture import contact_sheet
+    from calibrate.template.aging import archived_passes, passes_in, read_passes
+    from calibrate.template.choice import JSON, PICTURE, judge_templates
+    from calibrate.template.picture import contact_sheet
     from engines.errors import ConfigError
     from engines.golden_samples import read_samples
     from engines.model_config import TEMPLATE
@@ -92,8 +92,8 @@ def template(
 def _print(choice: TemplateChoice, recent: int) -> None:
     from rich.table import Table
 
-    from calibrate.template_aging import FEWEST
-    from calibrate.template_picture import aged_text, verdict
+    from calibrate.template.aging import FEWEST
+    from calibrate.template.picture import aged_text, verdict
 
     console.print(
         f"candidates, by score {choice.score} on {choice.samples} fitted golden samples and {choice.defects} drawn defects",

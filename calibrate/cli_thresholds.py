@@ -82,6 +82,8 @@ def calibrate(
 
 
 def _show(recipe: Path, result: Thresholds) -> None:
+    from engines.sensitivity import ended, load_changes, told
+
     scores = result.held_out_scores
     table = Table("what", "value", title=f"thresholds of {recipe}, version {result.version}", title_justify="left")
     if result.restores is not None:
@@ -102,6 +104,8 @@ def _show(recipe: Path, result: Thresholds) -> None:
             f"limit {estimate.limit:.2f} spreads from typical, 90 % interval {estimate.low:.2f} to {estimate.high:.2f}",
         )
     console.print(table)
+    if change := ended(load_changes(recipe), result):
+        console.print(f"{told(change)} ends with this; a line that runs goes on with it until it starts anew", markup=False)
     if result.rejects:
         _show_rejects(result)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from calibrate.golden import Golden, read_golden
 from engines.assemble import weights_bytes
 from engines.backbone import Backbone, load_imagenet_weights
 from engines.errors import ConfigError
-from engines.geometry import Box, Geometry
+from engines.geometry import MAX_GRID, Box, Geometry
 from engines.model_config import BANK, PROFILES, BankRatio, ModelConfig
 from engines.networks import new_network
 from engines.recipe import FORMAT, WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
@@ -35,8 +36,8 @@ class FitRequest(msgspec.Struct, frozen=True):
     profile: str = "small"
     backbone_weights: Path | None = None
     region: Box | None = None
-    rows: int = 1
-    columns: int = 1
+    rows: int | None = None  # None: by the region's shape, see `auto_grid`
+    columns: int | None = None
     overlap: float = 0.125
     template: str | None = None
     bank_ratio: BankRatio | None = None
@@ -112,17 +113,32 @@ def told(names: tuple[str, ...]) -> str:
 
 def _geometry(request: FitRequest, golden: Golden, config: ModelConfig) -> Geometry:
     height, width = golden.images[0].shape[:2]
+    region = request.region or (0, 0, width, height)
+    rows, columns = auto_grid(region[2], region[3], request.overlap)
     try:
         return Geometry(
             (width, height),
-            request.region or (0, 0, width, height),
-            request.rows,
-            request.columns,
+            region,
+            rows if request.rows is None else request.rows,
+            columns if request.columns is None else request.columns,
             request.overlap,
             config.input_side,
         )
     except ValueError as error:
         raise ConfigError(f"--region or --grid: {error}") from error
+
+
+def auto_grid(width: int, height: int, overlap: float) -> tuple[int, int]:
+    """Rows and columns for a region of this size: tiles as square as can be of one at least twice as long as wide, else one.
+
+    A tile is squeezed into the network's square input.  Up to 2 to 1 that costs less than more tiles do, each of which
+    takes the time of a frame.
+    """
+    long, short = max(width, height), max(1, min(width, height))
+    if long < 2 * short:
+        return 1, 1
+    count = min(range(1, MAX_GRID + 1), key=lambda n: abs(math.log(long / (1 + (n - 1) * (1 - overlap)) / short)))
+    return (1, count) if width > height else (count, 1)
 
 
 def _asked_template(request: FitRequest, golden: Golden) -> int | None:

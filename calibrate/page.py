@@ -59,6 +59,8 @@ figure { margin: 0; } figcaption { font-size: 12.5px; color: var(--soft); margin
   dl.head { grid-template-columns: 1fr 1fr; } .charts, .examples { grid-template-columns: 1fr; }
   .tiles { grid-template-columns: 1fr 1fr; }
   h1 { font-size: 24px; } .tile b { font-size: 23px; }
+  th, td { padding: 5px 6px; } td:first-child { white-space: normal; min-width: 105px; }
+  svg { font-size: 15px; } svg .title { font-size: 17px; } svg .name { font-size: 14.5px; }
 }
 @media print {
   @page { size: A4; margin: 13mm; }

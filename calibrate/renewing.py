@@ -8,6 +8,7 @@ import msgspec
 
 from engines.model_config import ModelConfig
 from engines.recipe import WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
+from engines.sensitivity import keep_changes
 from engines.templates import Templates, write_templates
 from engines.thresholds import keep_history
 
@@ -26,4 +27,5 @@ def renew(recipe: Recipe, model: ModelConfig, names: tuple[str, ...], templates:
         write_templates(folder, model.templates_file, templates)
         seal(folder, renewed)
         keep_history(recipe.folder, folder)
+        keep_changes(recipe.folder, folder)
     return load_recipe(recipe.folder)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from calibrate.evaluation.measures import share_interval
 from calibrate.guarantee import rate_beyond
-from calibrate.measures import share_interval
 from engines.thresholds import Thresholds
 
 CONFIDENCE = 0.95  # of the detection's interval, which has two sides

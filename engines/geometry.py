@@ -21,6 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # x, y, width, height
 
 MAX_SIDE = 65_535
+MAX_GRID = 16
 
 
 class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -31,8 +32,8 @@ class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     frame: tuple[Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)], Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)]]
     region: Box
-    rows: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
-    columns: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    rows: Annotated[int, msgspec.Meta(ge=1, le=MAX_GRID)] = 1
+    columns: Annotated[int, msgspec.Meta(ge=1, le=MAX_GRID)] = 1
     overlap: Annotated[float, msgspec.Meta(ge=0.0, le=0.5)] = 0.125
     input_side: Annotated[int, msgspec.Meta(ge=64, le=1024, multiple_of=64)] = 256
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -48,19 +49,28 @@ def rounds(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
 def _nothing_left_behind() -> Iterator[None]:
     """A test that leaves a thread, a child process or a listening socket behind fails."""
     me = psutil.Process()
-    threads, children, sockets = set(threading.enumerate()), set(me.children(recursive=True)), _listening(me)
+    threads, children, sockets = set(threading.enumerate()), _children(me), _listening(me)
     yield
     until = time.monotonic() + PATIENCE_S
     while True:
         left = [
             *(set(threading.enumerate()) - threads),
-            *(set(me.children(recursive=True)) - children),
+            *(_children(me) - children),
             *(_listening(me) - sockets),
         ]
         if not left or time.monotonic() > until:
             break
-        time.sleep(0.05)
+        time.sleep(0.01)
     assert not left, f"left behind: {left}"
+
+
+def _children(process: psutil.Process) -> set[psutil.Process]:
+    """Children and theirs. psutil looks through the whole machine for them; the kernel tells at once where there are none."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return set()
+    return set(process.children(recursive=True))
 
 
 def _listening(process: psutil.Process) -> set[int]:
@@ -90,7 +100,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Rec
 
 
 @pytest.fixture(scope="session")
-def banked(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Recipe:
+def banked(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path, converted_once: None) -> Recipe:
     """The same for the network thfr: a bank of 3 templates, and an openvino float32 engine. Read-only: copy it to change it."""
     folder = tmp_path_factory.mktemp("banked")
     made = _fitted(golden_folder, folder / "fitted", network="thfr", bank_ratio=25, steps=12)
@@ -108,9 +118,26 @@ def _fitted(golden: Path, folder: Path, **request: Any) -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, golden_folder: Path) -> Recipe:
+def built(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, golden_folder: Path, converted_once: None) -> Recipe:
     """A copy of `recipe` with an openvino float32 engine. Read-only: copy it to change it."""
     return _with_engine(recipe, tmp_path_factory.mktemp("built"), golden_folder, "openvino", "float32")
+
+
+@pytest.fixture(scope="session")
+def converted_once() -> Iterator[None]:
+    """OpenVINO's model of a recipe is the same for every precision and takes ten seconds: each is kept for the session."""
+    from engines.targets import openvino_target
+
+    convert, kept = openvino_target.converted, dict[str, Any]()
+
+    def converted(recipe: Recipe) -> Any:
+        if recipe.digest not in kept:
+            kept[recipe.digest] = convert(recipe)
+        return kept[recipe.digest].clone()
+
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(openvino_target, "converted", converted)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -145,5 +172,23 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*words: object, cwd: Path | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         script = Path(sys.executable).with_name(str(words[0]))
         return subprocess.run([script, *map(str, words[1:])], capture_output=True, text=True, cwd=cwd, timeout=timeout)
+
+    return run
+
+
+@pytest.fixture
+def in_process(capfd: pytest.CaptureFixture[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same in this process, for what is not about processes: a new one spends seconds on importing torch alone."""
+
+    def run(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        name, *_ = arguments = [str(word) for word in words]
+        main = importlib.import_module({"inspect": "appliance.cli"}.get(name, f"{name}.cli")).main
+        capfd.readouterr()
+        with pytest.MonkeyPatch.context() as changed:
+            changed.setattr(sys, "argv", arguments)
+            changed.chdir(cwd or Path.cwd())
+            with pytest.raises(SystemExit) as end:
+                main()
+        return subprocess.CompletedProcess(arguments, int(end.value.code or 0), *capfd.readouterr())
 
     return run

@@ -6,7 +6,8 @@ import importlib
 from types import ModuleType
 from typing import Protocol
 
-from appliance.config import AnyPlcConfig, Line, need_plc
+from appliance.config import Line, need_plc
+from appliance.config_plc import AnyPlcConfig
 from appliance.plc.image import LineBlock, PlcBlock, decode_plc, encode_line
 from engines.errors import ConfigError
 

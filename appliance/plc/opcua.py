@@ -19,7 +19,8 @@ from asyncua.server.internal_server import InternalServer
 from asyncua.server.server import Server
 from asyncua.server.user_managers import UserManager
 
-from appliance.config import Line, OpcUaConfig
+from appliance.config import Line
+from appliance.config_plc import OpcUaConfig
 from appliance.plc import Plc, PlcError
 from appliance.plc.image import LineBlock, PlcBlock
 from appliance.plc.loop_thread import LoopThread

@@ -10,7 +10,8 @@ import logging
 from snap7.client import Client
 from snap7.error import S7Error
 
-from appliance.config import Line, S7Config
+from appliance.config import Line
+from appliance.config_plc import S7Config
 from appliance.plc import BytePlc, Plc, PlcError
 from appliance.plc.image import LINE_SPAN, PLC_SPAN
 

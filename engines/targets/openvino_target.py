@@ -69,12 +69,7 @@ def attempts(precision: str) -> int:
 
 def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels], attempt: int) -> None:
     """Export the graph, convert and compile it, and write what `load` reads into ``folder``."""
-    from engines.assemble import load_graph
-    from engines.exporting import export_graph
-
-    geometry = recipe.manifest.geometry
-    model: Any = ov.convert_model(export_graph(load_graph(recipe)))
-    model.reshape({0: [geometry.tiles, geometry.input_side, geometry.input_side, 3]})  # the conversion forgets it
+    model = converted(recipe)
     if precision != "float32":
         exact = exact_operations(model, EXACT_CONVOLUTIONS[attempt])
         if precision == "int8":
@@ -82,6 +77,17 @@ def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels]
         model = keep_exact(model, exact, folder)
     compiled = _core().compile_model(model, "CPU", _config(precision, streams=1))
     (folder / BLOB).write_bytes(compiled.export_model().getvalue())
+
+
+def converted(recipe: Recipe) -> Any:
+    """The recipe's graph as OpenVINO's model, in float32: the same for every precision."""
+    from engines.assemble import load_graph
+    from engines.exporting import export_graph
+
+    geometry = recipe.manifest.geometry
+    model = ov.convert_model(export_graph(load_graph(recipe)))
+    model.reshape({0: [geometry.tiles, geometry.input_side, geometry.input_side, 3]})  # the conversion forgets it
+    return model
 
 
 def versions() -> dict[str, str]:

@@ -15,8 +15,8 @@ import psutil
 import pytest
 import zmq
 
-from appliance.change_over import AlarmSender, ask_for_recipe, control_address
-from appliance.config import Line, load_line
+from appliance.change_over import AlarmSender, ask_for_recipe
+from appliance.config import Line, control_address, load_line
 from appliance.messages import Alarm, RecipeAnswer, RecipeRequest
 from appliance.notices import Notice
 from appliance.running import RunningLine
@@ -238,7 +238,7 @@ def test_a_line_that_runs_already_is_refused(
 
 
 def test_the_command_changes_the_line_and_its_file(
-    looped: Line, made_engine: MadeEngine, command: Command, tmp_path: Path
+    looped: Line, made_engine: MadeEngine, command: Command, in_process: Command, tmp_path: Path
 ) -> None:
     words = ("inspect", "recipe", "--line", "3", "--config-dir", looped.file.parent)
     with _running(looped) as running:
@@ -246,12 +246,12 @@ def test_the_command_changes_the_line_and_its_file(
         assert (done.returncode, running.recipe_name) == (0, "other"), done.stderr
         assert "recipe other took over from recipe" in done.stdout
         assert load_line("3", looped.file.parent).config.recipe == "../other"
-        unknown = command(*words, "ohter")
+        unknown = in_process(*words, "ohter")
         assert unknown.returncode == 2
         assert unknown.stderr.count("\n") == 1
         assert "recipes in" in unknown.stderr
         assert "other, recipe" in unknown.stderr
-    stopped = command(*words, tmp_path / "recipe")
+    stopped = in_process(*words, tmp_path / "recipe")
     assert "line 3 does not run; it will start with recipe recipe" in stopped.stdout
     assert load_line("3", looped.file.parent).config.recipe == "../recipe"
 

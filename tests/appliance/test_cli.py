@@ -33,6 +33,7 @@ from tests.appliance.conftest import (
 from tests.virtual_line.demo import agrees
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+OPENVINO = {"target": "openvino", "precision": "float32"}
 
 
 def the_complaint(done: subprocess.CompletedProcess[str]) -> str:
@@ -44,12 +45,12 @@ def the_complaint(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_camera_to_plc(
-    tmp_path: Path, make_line: MakeLine, recipe: Recipe, parts_folder: Path, free_ports: Callable[[int], list[int]]
+    tmp_path: Path, make_line: MakeLine, built: Recipe, parts_folder: Path, free_ports: Callable[[int], list[int]]
 ) -> None:
     (port,) = free_ports(1)
     camera = {"kind": "pylon", "serial": "0815-0000", "trigger": "software", "features": emulated(parts_folder)}
     plc = {"kind": "modbus", "host": "127.0.0.1", "port": port}
-    line = make_line(recipe=recipe.folder, camera=camera, plc=plc)
+    line = make_line(recipe=built.folder, camera=camera, engine=OPENVINO, plc=plc)
     lines = line.file.parent
     took, told, said = (tmp_path / name for name in ("plc.jsonl", "run.jsonl", "bridge.jsonl"))
     with plc_sim(line, took), inspect_process("plc", "--line", 3, "--config-dir", lines, stdout=said) as bridge:
@@ -66,10 +67,11 @@ def test_camera_to_plc(
 
 
 def test_signals_stop_lines_that_run_side_by_side_after_their_last_verdict(
-    tmp_path: Path, make_line: MakeLine, recipe: Recipe, parts_folder: Path
+    tmp_path: Path, make_line: MakeLine, built: Recipe, parts_folder: Path
 ) -> None:
     camera = {"kind": "replay", "source": str(parts_folder), "rate": 10, "loop": True}
-    lines = [make_line(name=name, recipe=recipe.folder, camera=camera).file for name in ("left", "right")]
+    names = ("left", "right")
+    lines = [make_line(name=name, recipe=built.folder, camera=camera, engine=OPENVINO).file for name in names]
     told = [tmp_path / f"{file.stem}.jsonl" for file in lines]
 
     def verdicts(file: Path) -> list[dict[str, Any]]:
@@ -113,10 +115,10 @@ def test_watch_prints_verdicts_and_stops_at_a_signal(tmp_path: Path, make_line: 
 
 
 def test_an_absent_camera_and_a_taken_port_are_one_line_and_exit_status_2(
-    tmp_path: Path, make_line: MakeLine, recipe: Recipe
+    tmp_path: Path, make_line: MakeLine, built: Recipe
 ) -> None:
-    make_line(name="blind", recipe=recipe.folder, camera={"kind": "pylon", "serial": "4711"})
-    late = make_line(name="late", recipe=recipe.folder)
+    make_line(name="blind", recipe=built.folder, camera={"kind": "pylon", "serial": "4711"}, engine=OPENVINO)
+    late = make_line(name="late", recipe=built.folder, engine=OPENVINO)
     address = late.config.publish.verdicts
     expected = {
         "blind": "camera serial 4711: not found (cameras here: Emulation serial 0815-0000",
@@ -140,24 +142,24 @@ def test_an_absent_camera_and_a_taken_port_are_one_line_and_exit_status_2(
 
 @pytest.mark.parametrize("words", [("run",), ("watch",), ("plc",), ("plc-sim",), ("doctor",)])
 def test_an_unknown_line_is_one_line_that_lists_those_there_are(
-    make_line: MakeLine, command: Command, words: tuple[str, ...]
+    make_line: MakeLine, in_process: Command, words: tuple[str, ...]
 ) -> None:
     lines = make_line().file.parent
-    complaint = the_complaint(command("inspect", *words, "--line", 7, "--config-dir", lines))
+    complaint = the_complaint(in_process("inspect", *words, "--line", 7, "--config-dir", lines))
     assert f"line 7: no file 7.toml in {lines} (lines there: 3)" in complaint
 
 
-def test_a_file_that_is_not_a_plcs_memory_is_refused(make_line: MakeLine, command: Command, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_plcs_memory_is_refused(make_line: MakeLine, in_process: Command, tmp_path: Path) -> None:
     lines = make_line(plc={"kind": "modbus", "host": "127.0.0.1"}).file.parent
     (tmp_path / "memory").write_text("1, 2")
-    done = command("inspect", "plc-sim", "--line", 3, "--config-dir", lines, "--retain", tmp_path / "memory")
+    done = in_process("inspect", "plc-sim", "--line", 3, "--config-dir", lines, "--retain", tmp_path / "memory")
     assert "memory: not the memory of a PLC" in the_complaint(done)
 
 
 @pytest.mark.parametrize("word", ["plc", "plc-sim"])
-def test_the_bridge_of_a_line_without_plc_is_refused(make_line: MakeLine, command: Command, word: str) -> None:
+def test_the_bridge_of_a_line_without_plc_is_refused(make_line: MakeLine, in_process: Command, word: str) -> None:
     lines = make_line().file.parent
-    assert "no PLC is configured" in the_complaint(command("inspect", word, "--line", 3, "--config-dir", lines))
+    assert "no PLC is configured" in the_complaint(in_process("inspect", word, "--line", 3, "--config-dir", lines))
 
 
 def test_the_bridge_tells_that_the_plc_is_absent_and_stays(

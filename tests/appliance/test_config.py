@@ -6,20 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import (
-    INSECURE,
-    ArchiveConfig,
-    LineConfig,
-    ModbusConfig,
-    ModbusServerConfig,
-    OpcUaConfig,
-    PylonConfig,
-    ReplayConfig,
-    S7Config,
-    is_local,
-    load_line,
-    need_plc,
-)
+from appliance.config import INSECURE, ArchiveConfig, LineConfig, PylonConfig, ReplayConfig, is_local, load_line, need_plc
+from appliance.config_plc import ModbusConfig, ModbusServerConfig, OpcUaConfig, S7Config
 from engines.errors import ConfigError
 
 MINIMAL = 'recipe = "r"\n[camera]\nkind = "pylon"\n'
@@ -39,6 +27,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert is_local(config.publish.verdicts)
     assert is_local(config.publish.snapshot)
     assert (config.publish.keys, config.plc, config.journal, config.archive) == (None, None, None, None)
+    assert (config.decision.max_sensitivity, config.challenge) == (0.2, None)
 
 
 def test_every_table_is_read(tmp_path: Path) -> None:
@@ -73,6 +62,7 @@ MISTAKES = [
     (MINIMAL + "[decision]\ndeadline = 5\n", r"decision\.deadline: unknown key"),
     (MINIMAL + "[decision]\ndeadline_ms = 'soon'\n", r"decision\.deadline_ms: expected `int`, got `str`; correct the value"),
     (MINIMAL + "[decision]\ndeadline_ms = 0\n", r"decision\.deadline_ms: expected `int` >= 1"),
+    (MINIMAL + "[decision]\nmax_sensitivity = 0.21\n", r"decision\.max_sensitivity: expected `float` <= 0\.2"),
     (MINIMAL + "[engine]\nslots = 65\n", r"engine\.slots: expected `int` <= 64"),
     (REPLAY + "rate = -1\n", r"camera\.rate: expected `float` >= 0"),
     (MINIMAL + 'serial = "1"\nip = "10.0.0.2"\n', r"camera: give only one of serial, ip and name"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.journal import Journal, Query, audit, search
+from appliance.journal import Audit, Journal, Query, audit, search
 from appliance.messages import Verdict
 from engines.errors import ConfigError
 from engines.recipe import Recipe
@@ -54,7 +54,7 @@ def test_a_journal_holds_every_verdict_as_it_was_given(tmp_path: Path) -> None:
     file = _written(tmp_path / "not" / "there" / "journal.db", verdicts[:20])
     _written(file, verdicts[20:])  # goes on after a restart
     assert list(search(file, Query(), limit=100)) == verdicts[::-1]
-    assert audit(file) == (50, [], 0)
+    assert audit(file) == Audit(50, [], 0)
 
 
 def test_search_by_verdict_time_and_part(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_any_change_is_found(tmp_path: Path, change: str, told: str) -> None:
 
 def test_verdicts_that_were_given_but_not_written_are_counted(tmp_path: Path) -> None:
     verdicts = [verdict for verdict in _verdicts(10) if verdict.seq not in (4, 5, 8)]
-    assert audit(_written(tmp_path / "journal.db", verdicts + _verdicts(3, epoch=2))) == (10, [], 3)
+    assert audit(_written(tmp_path / "journal.db", verdicts + _verdicts(3, epoch=2))) == Audit(10, [], 3)
 
 
 def test_a_line_writes_its_verdicts(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:
@@ -160,10 +160,10 @@ def test_a_full_disk_delays_nobody_and_what_waited_is_written_later(tmp_path: Pa
     first, second = done.stdout.splitlines()
     assert first.startswith("error the journal cannot be written (")
     assert second == "info the journal is written again; 0 verdicts are not in it journal-slow"
-    assert audit(file) == (400, [], 0)
+    assert audit(file) == Audit(400, [], 0)
 
 
-def test_audit_and_history_as_commands(command: Command, make_line: MakeLine) -> None:
+def test_audit_and_history_as_commands(command: Command, in_process: Command, make_line: MakeLine) -> None:
     line = make_line(journal={"file": "journal.db"})
     file = _written(line.path("journal.db"), _verdicts(9))
     options = ("--line", line.name, "--config-dir", line.file.parent)
@@ -173,7 +173,7 @@ def test_audit_and_history_as_commands(command: Command, make_line: MakeLine) ->
     assert [line["seq"] for line in map(msgspec.json.decode, done.stdout.splitlines())] == [9, 6, 3]
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("DELETE FROM verdicts WHERE number = 2")
-    done = command("inspect", "audit", *options)
+    done = in_process("inspect", "audit", *options)
     assert done.returncode == 1
     assert "rows 2 to 2 are gone" in done.stdout
 
@@ -189,7 +189,7 @@ def test_audit_and_history_as_commands(command: Command, make_line: MakeLine) ->
     ],
 )
 def test_bad_input_is_one_line(
-    command: Command,
+    in_process: Command,
     make_line: MakeLine,
     tmp_path: Path,
     journal: dict[str, dict[str, str]],
@@ -200,7 +200,7 @@ def test_bad_input_is_one_line(
     file = tmp_path / "lines" / "3.toml"
     for table in journal.values():
         file.write_text(file.read_text() + f'\n[journal]\nfile = "{table["file"]}"\n')
-    done = command("inspect", *words, "--line", 3, "--config-dir", file.parent)
+    done = in_process("inspect", *words, "--line", 3, "--config-dir", file.parent)
     assert done.returncode == 2, done.stdout
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -66,7 +66,7 @@ def test_a_replay_of_the_same_recipe_gives_every_bit_again(command: Command, rec
 
 
 def test_a_changed_threshold_gives_the_flips_and_exit_status_1(
-    tmp_path: Path, command: Command, recorded: Callable[..., Line], built: Recipe
+    tmp_path: Path, in_process: Command, recorded: Callable[..., Line], built: Recipe
 ) -> None:
     line = recorded()
     verdicts = verdicts_of(inspect_all(line))
@@ -77,7 +77,7 @@ def test_a_changed_threshold_gives_the_flips_and_exit_status_1(
     save_thresholds(lenient, msgspec.structs.replace(thresholds, score_threshold=1e6, pixel_threshold=1e6))
     flipped = [verdict.part_id for verdict in verdicts if verdict.verdict == "reject"]
     assert flipped
-    done = command("inspect", "replay", *options(line), "--recipe", lenient, "--json")
+    done = in_process("inspect", "replay", *options(line), "--recipe", lenient, "--json")
     assert done.returncode == 1, done.stderr
     *found, summary = objects(done)
     assert [one["part_id"] for one in found] == flipped
@@ -132,7 +132,7 @@ def test_what_was_not_measured_is_told_apart_and_a_damaged_frame_is_a_difference
 
 
 def test_show_writes_the_parts_picture_or_says_why_there_is_none(
-    tmp_path: Path, command: Command, recorded: Callable[..., Line]
+    tmp_path: Path, command: Command, in_process: Command, recorded: Callable[..., Line]
 ) -> None:
     line = recorded(archive={"folder": "frames", "passes": 0, "free_gb": 0})
     for _ in range(2):
@@ -161,7 +161,7 @@ def test_show_writes_the_parts_picture_or_says_why_there_is_none(
     ):
         with pytest.raises(ConfigError, match=re.escape(complaint)):
             part_picture(line, part, epoch)
-    done = command("inspect", "show", *options(line), 1, "--output", "part.jpg")
+    done = in_process("inspect", "show", *options(line), 1, "--output", "part.jpg")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: --output part.jpg: pictures are written as PNG; give a name that ends in .png\n"
 

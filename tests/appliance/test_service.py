@@ -90,14 +90,14 @@ def test_a_line_tells_its_service_manager(
     tmp_path: Path,
     manager: Manager,
     make_line: MakeLine,
-    recipe: Recipe,
+    built: Recipe,
     parts_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", manager.socket.getsockname())
     monkeypatch.setenv("WATCHDOG_USEC", "500000")
     camera = {"kind": "replay", "source": str(parts_folder), "rate": 20, "loop": True}
-    line = make_line(recipe=recipe.folder, camera=camera)
+    line = make_line(recipe=built.folder, camera=camera, engine={"target": "openvino", "precision": "float32"})
     with inspect_process(
         "run", "--line", line.name, "--config-dir", line.file.parent, stdout=tmp_path / "run.jsonl"
     ) as process:

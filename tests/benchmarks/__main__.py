@@ -1,4 +1,4 @@
-"""`make bench`: the running line's speed and memory; see real_images.py for quality on real pictures."""
+"""`make bench`: the running line's speed and memory; quality on real pictures is `calibrate evaluate`."""
 
 import sys
 

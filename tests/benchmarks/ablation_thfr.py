@@ -21,21 +21,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-import cv2
 import msgspec
 import numpy as np
 
+from calibrate.calibrating import ThresholdsRequest, calibrate_thresholds
+from calibrate.evaluation.datasets import find_categories, read_masks
+from calibrate.evaluation.measures import PixelMeasures, auroc
 from calibrate.making import FitRequest, make_recipe
 from calibrate.rebanking import remake_bank
-from calibrate.scoring import calibrate_thresholds
 from engines.building import build_engine
 from engines.built import load_engine
-from engines.images import list_images, read_image
+from engines.golden_samples import resize
+from engines.images import read_image
 from engines.model_config import PROFILES, BankRatio, ModelConfig, THFRConfig
 from engines.recipe import Recipe, load_recipe
 from engines.scores import SCORES
 from engines.targets import run_once
-from tests.benchmarks.quality import aupro, auroc
 from tests.virtual_line.layout_product import LOGICAL, save_kits
 
 TARGET, PRECISION = "openvino", "float32"
@@ -69,11 +70,11 @@ RATIOS: tuple[BankRatio, ...] = (10, 25, 50, 100)
 class Row:
     """What one variant makes of the test pictures."""
 
-    image_auroc: float
+    image_auroc: float | None
     logical: float | None
     local: float | None
-    pixel_auroc: float
-    aupro: float
+    pixel_auroc: float | None
+    aupro: float | None
     memory_mb: float
     bank_mb: float
 
@@ -97,7 +98,8 @@ def rebanked(data: Path, recipe: Recipe, folder: Path, ratio: BankRatio) -> Reci
 def prepare(data: Path, recipe: Recipe) -> None:
     """Thresholds and the engine."""
     golden = data / "train" / "good"
-    calibrate_thresholds(recipe, golden, None, None, 0.01, 12, lambda _done, _total: None)
+    asked = ThresholdsRequest(recipe=recipe.folder, golden=golden, max_false_reject=0.01)
+    calibrate_thresholds(asked, lambda _: None, lambda _done, _total: None)
     record = build_engine(recipe, TARGET, PRECISION, golden, None, lambda _: None, lambda _done, _total: None)
     assert record.parity is not None
     assert record.parity.passed
@@ -107,17 +109,15 @@ def examine(data: Path, recipe: Recipe) -> Row:
     """Run the engine over the test pictures."""
     engine, geometry = load_engine(recipe, TARGET, PRECISION), recipe.manifest.geometry
     slot = engine.new_slot()
-    kinds, scores, maps, truths = [], [], [], []
-    for file in [file for folder in sorted((data / "test").iterdir()) for file in list_images(folder)]:
-        kind = file.parent.name
-        run_once(slot, np.asarray(cv2.resize(read_image(file), geometry.frame, interpolation=cv2.INTER_AREA)), geometry)
-        kinds.append(kind)
+    kinds, scores, pixels = [], [], PixelMeasures()
+    (category,) = find_categories(data)
+    for picture in category.test:
+        image = read_image(picture.file)
+        run_once(slot, resize(image, *geometry.frame), geometry)
+        kinds.append(picture.kind)
         scores.append(float(slot.scores[SCORE]))
-        maps.append(slot.frame_map.copy())
-        mask = data / "ground_truth" / kind / f"{file.stem}_mask.png"
-        size = slot.frame_map.shape[::-1]
-        truth = cv2.resize(read_image(mask), size, interpolation=cv2.INTER_NEAREST) > 127 if mask.exists() else None
-        truths.append(np.zeros(size[::-1], bool) if truth is None else truth)
+        if picture.marked:
+            pixels.take(slot.frame_map, read_masks(category, picture, *slot.frame_map.shape))
     engine.close()
     names, values = np.array(kinds), np.array(scores)
     defect = names != "good"
@@ -125,16 +125,15 @@ def examine(data: Path, recipe: Recipe) -> Row:
 
     def among(chosen: np.ndarray) -> float | None:
         part = chosen | ~defect
-        return auroc(defect[part], values[part]) if chosen.any() else None
+        return auroc(defect[part], values[part])
 
-    every, truth_maps = np.stack(maps), np.stack(truths)
     bank = (recipe.folder / recipe.manifest.model.templates_file).stat().st_size / 1e6
     return Row(
         auroc(defect, values),
         among(logical),
         among(defect & ~logical) if logical.any() else None,
-        auroc(truth_maps, every),
-        aupro(every, truth_maps),
+        pixels.auroc(),
+        pixels.aupro(0.3),
         memory_mb(recipe),
         bank,
     )
@@ -173,11 +172,9 @@ def show(title: str, names: tuple[str, ...], rows: dict[str, Row], frame_ms: dic
     print("|---|---|---|---|---|---|---|---|---|")
     for name in names:
         row = rows[name]
-        logical, local = ("-" if one is None else f"{one:.4f}" for one in (row.logical, row.local))
-        print(
-            f"| {name} | {row.image_auroc:.4f} | {logical} | {local} | {row.pixel_auroc:.4f} | {row.aupro:.4f} "
-            f"| {frame_ms[name]:.1f} ms | {row.memory_mb:.0f} MB | {row.bank_mb:.1f} MB |"
-        )
+        measured = (row.image_auroc, row.logical, row.local, row.pixel_auroc, row.aupro)
+        cells = " | ".join("-" if one is None else f"{one:.4f}" for one in measured)
+        print(f"| {name} | {cells} | {frame_ms[name]:.1f} ms | {row.memory_mb:.0f} MB | {row.bank_mb:.1f} MB |")
 
 
 def main() -> None:

@@ -170,11 +170,11 @@ def test_options_of_the_other_network_are_refused(
     ],
 )
 def test_bad_input_of_calibrate_bank_is_one_line(
-    command: Command, request: pytest.FixtureRequest, tmp_path: Path, which: str, ratio: str, message: str
+    in_process: Command, request: pytest.FixtureRequest, tmp_path: Path, which: str, ratio: str, message: str
 ) -> None:
     recipe: Recipe = request.getfixturevalue(which)
     before = hashlib.sha256((recipe.folder / MANIFEST).read_bytes()).hexdigest()
-    done = command("calibrate", "bank", "--recipe", recipe.folder, "--golden", tmp_path, "--ratio", ratio)
+    done = in_process("calibrate", "bank", "--recipe", recipe.folder, "--golden", tmp_path, "--ratio", ratio)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -6,7 +6,8 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,11 @@ from engines.recipe import Recipe
 from engines.thresholds import FILE
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
-# The command, with another time between two savings of a fit's state.
-SAVING_EVERY = """
+# The command, with a fit that saves its state after each step.
+SAVING_ALWAYS = """
 import calibrate.fitting
 import calibrate.cli
-calibrate.fitting.SAVE_SECONDS = {seconds}
+calibrate.fitting.SAVE_SECONDS = 0
 calibrate.cli.main()
 """
 
@@ -43,8 +44,8 @@ def _one_line(done: subprocess.CompletedProcess[str]) -> str:
     ],
     ids=["missing folder", "region", "profile", "no option"],
 )
-def test_a_mistake_is_one_line_and_status_2(command: Command, tmp_path: Path, words: list[str], named: str) -> None:
-    assert named in _one_line(command("calibrate", "fit", *words, cwd=tmp_path))
+def test_a_mistake_is_one_line_and_status_2(in_process: Command, tmp_path: Path, words: list[str], named: str) -> None:
+    assert named in _one_line(in_process("calibrate", "fit", *words, cwd=tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -74,18 +75,31 @@ def ten(golden_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("seconds", "named"),
-    [
-        ("1e9", "module: cannot be written (File too large); nothing was changed there"),
-        ("0", "state.pt: the state of the fit cannot be saved"),
-    ],
-    ids=["recipe", "state of the fit"],
-)
-def test_a_disk_that_refuses_a_fit_leaves_nothing_half_written(ten: Path, tmp_path: Path, seconds: str, named: str) -> None:
+@contextmanager
+def _small_disk_here(limit: int) -> Iterator[None]:
+    """The same for this process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("refused", ["recipe", "state of the fit"])
+def test_a_disk_that_refuses_a_fit_leaves_nothing_half_written(
+    in_process: Command, ten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
     words = ["fit", "--golden", ten, "--recipe", tmp_path / "made" / "module", "--steps", 10]
-    message = _one_line(_with_small_disk(1_000_000, sys.executable, "-c", SAVING_EVERY.format(seconds=seconds), *words))
-    assert named in message
+    if refused == "recipe":
+        monkeypatch.setattr("calibrate.fitting.SAVE_SECONDS", 1e9)
+        with _small_disk_here(1_000_000):
+            message = _one_line(in_process("calibrate", *words))
+        assert "module: cannot be written (File too large); nothing was changed there" in message
+    else:
+        message = _one_line(_with_small_disk(1_000_000, sys.executable, "-c", SAVING_ALWAYS, *words))
+        assert "state.pt: the state of the fit cannot be saved" in message
     assert "run the same command again" in message
     assert not [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
     assert not (tmp_path / "made" / "module").exists()
@@ -104,11 +118,11 @@ def test_a_disk_that_refuses_thresholds_keeps_the_old_ones(recipe: Recipe, golde
 
 
 def test_thresholds_take_recipe_and_golden_samples_from_a_line(
-    command: Command, recipe: Recipe, golden_folder: Path, parts_folder: Path, tmp_path: Path
+    in_process: Command, recipe: Recipe, golden_folder: Path, parts_folder: Path, tmp_path: Path
 ) -> None:
     own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
     (tmp_path / "3.toml").write_text(f'recipe = "assembly"\ngolden = "{golden_folder}"\n')
-    done = command("calibrate", "thresholds", "--line", 3, "--config-dir", tmp_path, "--rejects", parts_folder, timeout=600)
+    done = in_process("calibrate", "thresholds", "--line", 3, "--config-dir", tmp_path, "--rejects", parts_folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "version 2" in done.stdout

@@ -11,9 +11,18 @@ import numpy as np
 import pytest
 
 from calibrate.cli_detectability import detectability
-from calibrate.detectability import JSON, PICTURE, Cell, Curve, Detectability, Inspector, ladder, measure_detectability
-from calibrate.detectability_picture import detectability_png, size_text
-from calibrate.injection import KINDS, inject, inspected
+from calibrate.detection.detectability import (
+    JSON,
+    PICTURE,
+    Cell,
+    Curve,
+    Detectability,
+    Inspector,
+    ladder,
+    measure_detectability,
+)
+from calibrate.detection.injection import KINDS, inject, inspected
+from calibrate.detection.picture import detectability_png, size_text
 from calibrate.scoring import Scorer
 from engines.errors import ConfigError, RecipeError
 from engines.golden_samples import read_samples

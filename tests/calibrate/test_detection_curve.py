@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from calibrate.detection_curve import PROBABILITY, Found, Tried, explore, fit_curve
+from calibrate.detection.curve import PROBABILITY, Found, Tried, explore, fit_curve
 
 SIZES = [32 / 2 ** (step / 2) for step in range(13, -1, -1)]
 STUDIES = 25

@@ -10,7 +10,7 @@ import pytest
 
 import calibrate
 import engines
-from calibrate.injection import KINDS, inject, inspected
+from calibrate.detection.injection import KINDS, inject, inspected
 from engines.geometry import Geometry
 from tests.virtual_line.product import render
 
@@ -91,7 +91,7 @@ def test_where_a_defect_cannot_be_none_is_drawn() -> None:
 
 def test_no_fit_and_no_choice_of_thresholds_knows_these_defects() -> None:
     files = [file for room in (calibrate, engines) for file in Path(str(room.__file__)).parent.rglob("*.py")]
-    users = {file.name for file in files if "calibrate.injection" in file.read_text()}
+    users = {file.name for file in files if "calibrate.detection.injection" in file.read_text()}
     assert users == ALLOWED_USERS
     importing = {file.name for file in files if any(f"calibrate.{user[:-3]} " in file.read_text() for user in ALLOWED_USERS)}
     assert not importing & {

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from calibrate import fitting
 from calibrate.calibrating import ThresholdsRequest, calibrate_thresholds
 from calibrate.fitting import Progress
-from calibrate.making import FitRequest, make_recipe
+from calibrate.making import FitRequest, auto_grid, make_recipe
 from engines.backbone import Backbone, load_imagenet_weights
 from engines.errors import ConfigError
 from engines.images import read_image
@@ -25,6 +25,8 @@ from engines.targets import load_reference, run_once
 from engines.thresholds import load_thresholds
 
 STEPS = 6
+
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def ten(golden_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(ten: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+def first(ten: Path, tmp_path_factory: pytest.TempPathFactory, small_batches: None) -> Recipe:
     """A fit with seed 0, never interrupted."""
     return make_recipe(
         FitRequest(ten, tmp_path_factory.mktemp("first") / "module", steps=STEPS), lambda _: None, lambda _: None
@@ -188,3 +190,26 @@ def test_what_does_not_fit_the_golden_samples_is_refused_by_option(ten: Path, tm
         with pytest.raises(ConfigError, match=named):
             make_recipe(msgspec.structs.replace(request, **changes), lambda _: None, pytest.fail)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [
+        (512, 512, (1, 1)),
+        (1280, 1024, (1, 1)),
+        (1920, 1080, (1, 1)),
+        (512, 257, (1, 1)),
+        (512, 256, (1, 2)),
+        (330, 832, (3, 1)),  # tiles of 330 x 303
+        (4000, 500, (1, 9)),
+        (10, 4000, (16, 1)),
+    ],
+)
+def test_the_grid_follows_the_regions_shape(width: int, height: int, expected: tuple[int, int]) -> None:
+    assert auto_grid(width, height, overlap=0.125) == expected
+
+
+def test_overlap_counts_in_the_grid_and_a_region_without_area_is_left_to_the_geometry() -> None:
+    assert auto_grid(1000, 200, overlap=0.0) == (1, 5)
+    assert auto_grid(1000, 200, overlap=0.5) == (1, 9)
+    assert auto_grid(1000, 0, overlap=0.1)[0] == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from calibrate.report import ReportRequest, make_report
+from calibrate.reporting.report import ReportRequest, make_report
 from engines.errors import RecipeError
 from engines.images import png_bytes, read_image
 from engines.recipe import Recipe

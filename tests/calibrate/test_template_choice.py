@@ -16,9 +16,9 @@ import torch
 from appliance.archive_files import encode, entry, write
 from calibrate.cli_template import fit_command, template
 from calibrate.features import medoid
-from calibrate.medoids import distances, k_medoids
-from calibrate.template_aging import Aging, archived_passes, measure_aging, passes_in
-from calibrate.template_choice import JSON, PICTURE, Candidate, TemplateChoice, best_of
+from calibrate.template.aging import Aging, archived_passes, measure_aging, passes_in
+from calibrate.template.choice import JSON, PICTURE, Candidate, TemplateChoice, best_of
+from calibrate.template.medoids import distances, k_medoids
 from engines.errors import ConfigError, ImageError, RecipeError
 from engines.images import decode_image, png_bytes, read_image
 from engines.model_config import TEMPLATE

@@ -1,6 +1,6 @@
 """Which operations of our half-precision graphs torch-tensorrt has no converter for, asked of its real registry.
 
-    python -m tests.engines.trt_operations
+    python -m tests.engines.trt_operations NETWORK
 
 Runs without a GPU and without TensorRT: the Python part of torch-tensorrt (lowering, converters and their validators) is loaded
 from a folder that `make trt-wheel` fills, beside a stand-in for the `tensorrt` module.  It proves that every operation has a
@@ -115,9 +115,10 @@ class Control(torch.nn.Module):
 
 
 def main() -> None:
-    """Print for every network and profile the operations with a converter and those without, as JSON."""
+    """Print for every profile of a network the operations with a converter and those without, as JSON."""
     warnings.simplefilter("ignore")
-    programs = {f"{network} {profile}": half_graph(network, profile) for network in PROFILES for profile in PROFILES[network]}
+    network = sys.argv[1]
+    programs = {f"{network} {profile}": half_graph(network, profile) for profile in PROFILES[network]}
     programs["control"] = torch.export.export(Control(), (torch.rand(4, 4),))
     load_torch_tensorrt()
     print(json.dumps({name: operations(program) for name, program in programs.items()}))

@@ -71,6 +71,11 @@ class Station:
             process.terminate()
         process.wait(PATIENCE_S)
 
+    def finish(self) -> None:
+        """End the line in order; the PLC has what it decided once it does not regard it as valid any more."""
+        self.stop("run")
+        wait_for(lambda: not self.valid(), "the last results in the PLC")
+
     def process(self, command: str) -> psutil.Process:
         """A process, or the camera's."""
         if command == "camera":

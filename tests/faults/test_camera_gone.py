@@ -34,8 +34,7 @@ def test_a_camera_gone_and_back(make_station: Callable[..., Station], rounds: Ca
             cameras.enter_context(fake_camera("G1"))
             back = time.monotonic()
             wait_for(lambda: measured(back) >= 2, "measured parts after the return", 90)  # noqa: B023
-        station.stop("run")
-        time.sleep(0.5)
+        station.finish()
         lost = [event for event in station.told("run") if event["event"] == "error" and "next try" in event["text"]]
         assert len(lost) >= times
     station.prove()

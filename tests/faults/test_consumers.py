@@ -32,8 +32,7 @@ def test_a_subscriber_that_stands_still_and_a_plc_that_is_away(
             station.restart("plc-sim") if i % 2 else station.process("plc-sim").resume()
             back = time.monotonic()
             wait_for(lambda: station.passes_after(back) >= 3, "passes after the return")  # noqa: B023
-        station.stop("run")
-        time.sleep(0.5)
+        station.finish()
     station.prove()
     parts = [(event["epoch"], event["part_id"]) for event in station.taken()]
     assert parts == sorted(parts), "in order"

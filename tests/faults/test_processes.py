@@ -45,8 +45,7 @@ def test_a_process_killed_or_suspended(
                 station.restart(victim)
         since = time.monotonic()
         wait_for(lambda: station.passes_after(since) >= 2, "passes at the end")
-        station.stop("run")
-        time.sleep(0.5)
+        station.finish()
     station.prove()
     for fault, seen in delays.items():
         if seen:

@@ -20,7 +20,7 @@ def memory(station: Station) -> int:
 
 
 def test_soak(make_station: Callable[..., Station], rounds: Callable[[int, int], int]) -> None:
-    seconds = rounds(15, 3_600)
+    seconds = rounds(10, 3_600)
     window_s, warm_s = seconds / 6, min(120.0, seconds / 6)
     grown: list[int] = []
     with make_station() as station:
@@ -30,8 +30,7 @@ def test_soak(make_station: Callable[..., Station], rounds: Callable[[int, int],
             if now > warm_s:  # until then caches fill
                 grown.append(memory(station))
             time.sleep(min(10.0, seconds / 20))
-        station.stop("run")
-        time.sleep(0.5)
+        station.finish()
         totals = np.array([event["stages"]["total"] for event in station.told("run") if event["event"] == "verdict"])
     station.prove()
     count = int(window_s * RATE)

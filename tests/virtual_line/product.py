@@ -6,6 +6,8 @@ noise.  Defects are drawn into the part before it is posed and lit, so that they
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,17 +38,28 @@ def render(seed: int, defect: str | None = None) -> Part:
     """One part; the same seed gives the same picture, with the defect or without it."""
     drawn = _draw(seed, defect)
     clean = _draw(seed, None) if defect else drawn
-    pose = random_pose(np.random.default_rng((seed, 2)))
-    mask = posed(np.abs(drawn - clean).max(axis=2), pose) > 8
-    return Part(photograph(posed(drawn, pose), np.random.default_rng((seed, 3))), defect, mask)
+    mask = posed(np.abs(drawn - clean).max(axis=2), _pose(seed)) > 8
+    return Part(_picture(drawn, seed), defect, mask)
 
 
 def save_parts(folder: Path, seeds: range, defects: list[str | None]) -> None:
-    """Write one PNG a seed, named in playing order, with the defects in turn."""
+    """Write one PNG a seed, named in playing order, with the defects in turn; drawn side by side."""
     folder.mkdir(parents=True, exist_ok=True)
-    for i, seed in enumerate(seeds):
-        part = render(seed, defects[i % len(defects)])
-        cv2.imwrite(str(folder / f"{i:03d}.png"), cv2.cvtColor(part.image, cv2.COLOR_RGB2BGR))
+
+    def save(i: int, seed: int) -> None:
+        picture = _picture(_draw(seed, defects[i % len(defects)]), seed)
+        cv2.imwrite(str(folder / f"{i:03d}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(save, range(len(seeds)), seeds))
+
+
+def _picture(drawn: Floats, seed: int) -> Image:
+    return photograph(posed(drawn, _pose(seed)), np.random.default_rng((seed, 3)))
+
+
+def _pose(seed: int) -> Floats:
+    return random_pose(np.random.default_rng((seed, 2)))
 
 
 def _draw(seed: int, defect: str | None) -> Floats:

@@ -10,7 +10,8 @@ from asyncua.client.client import Client
 from asyncua.common.node import Node
 from asyncua.ua.uaerrors import UaError
 
-from appliance.config import Line, OpcUaConfig
+from appliance.config import Line
+from appliance.config_plc import OpcUaConfig
 from appliance.plc import PlcError
 from appliance.plc.image import LINE_FIELDS, SLOT_FIELDS, LineBlock, PlcBlock, Slot, line_block
 from appliance.plc.loop_thread import LoopThread

@@ -13,7 +13,7 @@ from msgspec import Meta
 from scipy import stats
 
 from appliance.config import load_line, need_archive
-from calibrate.medoids import Floats
+from calibrate.template.medoids import Floats
 from engines.errors import ImageError
 from engines.geometry import Pixels
 from engines.golden_samples import resize

@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 
-from calibrate.template_choice import Candidate, TemplateChoice
+from calibrate.template.choice import Candidate, TemplateChoice
 from engines.geometry import Pixels
 
 COLUMNS, LONGEST = 3, 34  # candidates in a row; letters of a name

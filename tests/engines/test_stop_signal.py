@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from appliance.stop_signal import StopSignal
+from engines.stop_signal import StopSignal
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from calibrate.detectability import Cell, Curve, Detectability
-from calibrate.injection import KINDS, Drawn, Mask, draw
+from calibrate.detection.detectability import Cell, Curve, Detectability
+from calibrate.detection.injection import KINDS, Drawn, Mask, draw
 from engines.geometry import Pixels
 
 EXAMPLES, PLACES = 6, 300

@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from calibrate.detection_curve import CONFIDENCE, PROBABILITY, Tried, explore, fit_curve
-from calibrate.injection import KINDS, Drawn, Mask, inject, inspected
+from calibrate.detection.curve import CONFIDENCE, PROBABILITY, Tried, explore, fit_curve
+from calibrate.detection.injection import KINDS, Drawn, Mask, inject, inspected
 from calibrate.scoring import Scorer
 from engines.errors import ConfigError
 from engines.geometry import Geometry, Pixels

@@ -21,9 +21,9 @@ import torch
 from msgspec import Meta
 from scipy import stats
 
-from calibrate.injection import KINDS, Mask, inject, inspected
-from calibrate.medoids import Floats, deepest, distances, k_medoids
-from calibrate.template_aging import FEWEST, Aging, measure_aging
+from calibrate.detection.injection import KINDS, Mask, inject, inspected
+from calibrate.template.aging import FEWEST, Aging, measure_aging
+from calibrate.template.medoids import Floats, deepest, distances, k_medoids
 from engines.assemble import build_graph, load_network
 from engines.geometry import Geometry, Pixels
 from engines.graph import InspectionGraph

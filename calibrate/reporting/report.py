@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from calibrate.page import note, page, section, table
-from calibrate.report_charts import Chart, curve_chart, deviation_chart, trade_off_chart
-from calibrate.report_pictures import Example, examples, golden_strip
+from calibrate.reporting.charts import Chart, curve_chart, deviation_chart, trade_off_chart
+from calibrate.reporting.pictures import Example, examples, golden_strip
 from calibrate.trade_off import detection
 from engines.built import RECORD, BuildRecord, read_record
 from engines.errors import RecipeError

@@ -1,0 +1,1 @@
+"""Evaluation on labelled pictures: public sets' layouts, measures, and the worst mistakes."""

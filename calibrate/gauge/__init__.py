@@ -1,0 +1,1 @@
+"""The gauge study: taking parts again and again, and what that says of the inspection as a gauge."""

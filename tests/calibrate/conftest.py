@@ -1,0 +1,22 @@
+"""What the tests of calibration share: fits that are quick because they need not be good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+
+@pytest.fixture(scope="module")
+def small_batches() -> Iterator[None]:
+    """A step of a fit takes two samples, not eight: for tests of what a fit does, not of how well it does it."""
+    from calibrate.fitting import DEFAULTS
+
+    small = {
+        network: {**profiles, "small": msgspec.structs.replace(profiles["small"], batch=2)}
+        for network, profiles in DEFAULTS.items()
+    }
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr("calibrate.making.DEFAULTS", small)
+        yield
