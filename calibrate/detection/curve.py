@@ -18,6 +18,9 @@ from scipy import special, stats
 
 Floats = npt.NDArray[np.float64]
 PROBABILITY, CONFIDENCE = 0.95, 0.95
+# One-sided level of the likelihood ratio. At 95 % the bound of a steep detector was too small in 17 of 100 simulated studies,
+# since sizes are tried where earlier trials pointed; at this one in 6.
+LEVEL = 0.985
 # The grid: slopes are of the logit per unit of the natural logarithm of size.
 MIDDLES, SLOPES = 100, np.geomspace(0.7, 60, 26)
 TOPS = np.array([1.0, 0.995, 0.99, 0.98, 0.97, 0.96, 0.93, 0.9, 0.8, 0.6, 0.3])
@@ -56,7 +59,7 @@ def fit_curve(tried: Sequence[Tried]) -> Found:
     best = likelihood.max()
     tied = np.where(likelihood >= best - TIED, ends, -np.inf)
     chosen = np.unravel_index(int(tied.argmax()), tied.shape)
-    left = likelihood >= best - stats.chi2.ppf(2 * CONFIDENCE - 1, 1) / 2
+    left = likelihood >= best - stats.chi2.ppf(2 * LEVEL - 1, 1) / 2
 
     def claimed(end: float) -> float | None:
         return float(np.exp(max(end, x[0]))) if end <= x[-1] else None

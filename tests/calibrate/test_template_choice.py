@@ -25,7 +25,6 @@ from engines.model_config import TEMPLATE
 from engines.recipe import WEIGHTS, Recipe, load_recipe
 from engines.thresholds import load_history, load_thresholds
 from tests.appliance.conftest import make_verdict
-from tests.virtual_line.product import render
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,11 +101,7 @@ def test_a_chosen_template_is_judged_and_written_with_the_same_weights(
     own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
     pinned = recipe.manifest.templates[0]
     chosen = next(one.name for one in recipe.manifest.golden if not one.held_out and one.name != pinned)
-    recent = tmp_path / "recent"
-    recent.mkdir()
-    for i in range(10):
-        (recent / f"{i}.png").write_bytes(png_bytes(render(950 + i).image))
-    template(recipe=own, golden=golden_folder, choose=chosen, recent=recent, defects=24)
+    template(recipe=own, golden=golden_folder, choose=chosen, recent=golden_folder, defects=24)
     made = load_recipe(own)
     assert made.manifest.templates == (chosen,)
     assert made.manifest.files[WEIGHTS] == recipe.manifest.files[WEIGHTS]
@@ -123,7 +118,7 @@ def test_a_chosen_template_is_judged_and_written_with_the_same_weights(
     one = choice.candidates[1]
     assert one.detected == choice.candidates[0].detected + one.gained - one.lost
     assert choice.aging is not None
-    assert choice.aging.recent == 10
+    assert choice.aging.recent == 14
     assert not choice.aging.aged, "parts of today are as the golden samples"
     assert decode_image((own / "report" / PICTURE).read_bytes(), PICTURE).shape[1] == 1320
     told = capsys.readouterr().out
