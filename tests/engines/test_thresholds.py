@@ -51,7 +51,7 @@ def test_thresholds_of_another_fit_are_refused_with_the_command_that_mends_it(ow
         ("pixel_threshold", -1.0),
         ("minimum_area", 0),
         ("score", "median"),
-        ("limit", 1.0),
+        ("tolerance", 1.0),
     ],
 )
 def test_values_that_could_pass_anything_are_refused_by_name(own: Recipe, key: str, value: object) -> None:
