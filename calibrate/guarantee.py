@@ -18,7 +18,8 @@ from scipy import stats
 Floats = npt.NDArray[np.float64]
 TAIL_SHARE, TAIL_FEWEST = 0.25, 10  # of the scores: the largest, which a tail is fitted to; and how many that are at least
 RESAMPLES = 400
-INTERVAL = 0.9  # of a tail's estimate
+SHAPELESS = 1e-9  # a shape below this is an exponential tail
+INTERVAL = 0.9  # of a tail's estimate; from 400 simulated scores 0.9 to 0.83 held the truth, from 42 0.87 to 0.68, by tail
 
 
 def rank_within(n: int, rate: float, confidence: float) -> int | None:
@@ -53,8 +54,8 @@ def estimate_tail(scores: Floats, rate: float, seed: int) -> Tail | None:
     """Where a share ``rate`` of good parts is estimated to lie beyond, from scores (n,); None for too few of them.
 
     Probability-weighted moments (J. R. M. Hosking, J. R. Wallis, "Parameter and quantile estimation for the generalized
-    Pareto distribution", Technometrics 29, 1987), which fit small samples better than maximum likelihood; interval and
-    goodness of fit (Cramér-von Mises) by parametric resampling.
+    Pareto distribution", Technometrics 29, 1987), which fit small samples better than maximum likelihood.  The interval comes
+    from resampling all scores, the tail's from its fit; goodness of fit (Cramér-von Mises) from resampling the tail.
     """
     n = len(scores)
     fitted = round(TAIL_SHARE * n)
@@ -65,39 +66,39 @@ def estimate_tail(scores: Floats, rate: float, seed: int) -> Tail | None:
     excess = ordered[-fitted:] - start
     if not excess[-1] > 0:
         return Tail(float(start), float(start), float(start), 1.0, fitted)
-    share = rate * n / fitted  # of the tail
     shape, scale = _moments(excess)
-    misfit = _misfit(excess, shape, scale)
-    draws = np.random.default_rng(seed).random((RESAMPLES, fitted))
-    values, worse = np.empty(RESAMPLES), 0
-    for i, draw in enumerate(draws):
-        again = np.sort(_quantile(draw, shape, scale))
-        other = _moments(again)
-        values[i] = start + _quantile(np.array(share), *other)
-        worse += _misfit(again, *other) >= misfit
+    beyond = np.array(rate * n / fitted)  # share of the tail
+    rng = np.random.default_rng(seed)
+    tails = np.sort(_quantile(rng.random((RESAMPLES, fitted)), shape, scale))
+    worse = _misfit(tails, *_moments(tails)) >= _misfit(excess, shape, scale)
+    drawn = ordered[rng.integers(n, size=(RESAMPLES, n))]
+    again = np.sort(np.where(drawn > start, start + _quantile(rng.random(drawn.shape), shape, scale), drawn))
+    starts = again[:, -fitted - 1]
+    values = starts + _quantile(beyond, *_moments(again[:, -fitted:] - starts[:, None]))
     low, high = np.quantile(values, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
-    value = float(start + _quantile(np.array(share), shape, scale))
-    return Tail(value, float(low), float(high), worse / RESAMPLES, fitted)
+    value = float(start + _quantile(beyond, shape, scale))
+    return Tail(value, float(low), float(high), float(worse.mean()), fitted)
 
 
-def _moments(excess: Floats) -> tuple[float, float]:
-    """Shape and scale of a generalised Pareto distribution from ordered excesses (m,) >= 0."""
-    m = len(excess)
-    first = float(excess.mean())
-    second = float(((m - np.arange(1, m + 1)) / (m - 1) * excess).mean())
-    ratio = max(first - 2 * second, 1e-9 * first)
+def _moments(excess: Floats) -> tuple[Floats, Floats]:
+    """Shape and scale (...) of generalised Pareto distributions from ordered excesses (..., m) >= 0."""
+    m = excess.shape[-1]
+    first = excess.mean(axis=-1)
+    second = ((m - np.arange(1, m + 1)) / (m - 1) * excess).mean(axis=-1)
+    ratio = np.maximum(first - 2 * second, 1e-9 * first)
     return 2 - first / ratio, 2 * first * second / ratio
 
 
-def _quantile(beyond: Floats, shape: float, scale: float) -> Floats:
-    """Where a share ``beyond`` of the distribution lies beyond."""
-    if abs(shape) < 1e-9:
-        return -scale * np.log(beyond)
-    return scale / shape * np.expm1(-shape * np.log(beyond))
+def _quantile(beyond: Floats, shape: Floats, scale: Floats) -> Floats:
+    """Where shares ``beyond`` of the distributions lie beyond."""
+    power = np.where(np.abs(shape) < SHAPELESS, SHAPELESS, shape)
+    value: Floats = scale / power * np.expm1(-power * np.log(beyond))
+    return value
 
 
-def _misfit(excess: Floats, shape: float, scale: float) -> float:
-    """Cramér-von Mises distance of ordered excesses from the distribution."""
-    m = len(excess)
-    probability = stats.genpareto.cdf(excess, shape, scale=scale)
-    return float(1 / (12 * m) + ((probability - (np.arange(1, m + 1) - 0.5) / m) ** 2).sum())
+def _misfit(excess: Floats, shape: Floats, scale: Floats) -> Floats:
+    """Cramér-von Mises distance (...) of ordered excesses (..., m) from the distributions."""
+    m = excess.shape[-1]
+    probability = stats.genpareto.cdf(excess, shape[..., None], scale=scale[..., None])
+    distance: Floats = 1 / (12 * m) + ((probability - (np.arange(1, m + 1) - 0.5) / m) ** 2).sum(axis=-1)
+    return distance

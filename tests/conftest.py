@@ -103,7 +103,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Rec
 def banked(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path, converted_once: None) -> Recipe:
     """The same for the network thfr: a bank of 3 templates, and an openvino float32 engine. Read-only: copy it to change it."""
     folder = tmp_path_factory.mktemp("banked")
-    made = _fitted(golden_folder, folder / "fitted", network="thfr", bank_ratio=25, steps=12)
+    made = _fitted(golden_folder, folder / "fitted", network="thfr", bank_ratio=25, steps=8)
     return _with_engine(made, folder / "built", golden_folder, "openvino", "float32")
 
 
@@ -112,8 +112,10 @@ def _fitted(golden: Path, folder: Path, **request: Any) -> Recipe:
     from calibrate.making import FitRequest, make_recipe
 
     make_recipe(FitRequest(golden, folder, **request), lambda _: None, lambda _: None)
-    asked = ThresholdsRequest(recipe=folder, golden=golden, max_false_reject=0.05, confidence=0.5)
-    calibrate_thresholds(asked, lambda _: None, lambda _done, _total: None)
+    with pytest.MonkeyPatch.context() as patched:  # fewer frames than a person would take
+        patched.setattr("calibrate.calibrating.SYNTHETIC", 9)
+        asked = ThresholdsRequest(recipe=folder, golden=golden, max_false_reject=0.05, confidence=0.5)
+        calibrate_thresholds(asked, lambda _: None, lambda _done, _total: None)
     return load_recipe(folder)
 
 

@@ -190,7 +190,9 @@ def test_a_running_line_takes_a_change_over_at_once_and_publishes_it(line: Line,
     assert [verdict.seq for verdict in verdicts] == list(range(1, len(verdicts) + 1))
     limits = {verdict.threshold for verdict in verdicts}
     assert limits == {thresholds.score_threshold, thresholds.score_threshold * 0.95}
-    assert all((verdict.reason == "defect") == (verdict.threshold != thresholds.score_threshold) for verdict in verdicts)
+    measured = [verdict for verdict in verdicts if verdict.score is not None]  # an overrun while it loads says nothing here
+    told = {(verdict.reason, verdict.threshold == thresholds.score_threshold) for verdict in measured}
+    assert told == {("", True), ("defect", False)}
 
 
 def test_a_line_that_runs_another_recipe_is_left_alone(line: Line, made_engine: MadeEngine, tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ class Calibrate(Protocol):
         """``changes`` to the request."""
 
 
+@pytest.fixture(autouse=True)
+def _few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the fixture's recipe was calibrated."""
+    monkeypatch.setattr("calibrate.calibrating.SYNTHETIC", 9)
+
+
 @pytest.fixture
 def own(recipe: Recipe, tmp_path: Path) -> Recipe:
     """A copy without thresholds."""
@@ -102,12 +108,12 @@ def test_synthetic_defects_stand_in_for_rejects_and_progress_is_told(recipe: Rec
     told: list[tuple[int, int]] = []
     request = ThresholdsRequest(recipe=own.folder, golden=golden_folder, max_false_reject=0.05, confidence=0.5)
     made = calibrate_thresholds(request, lambda _: None, lambda done, total: told.append((done, total)))
-    assert told == [(i, 11 + 36 + 3) for i in range(1, 51)], "fitted samples, defects, held-out samples"
+    assert told == [(i, 11 + 9 + 3) for i in range(1, 24)], "fitted samples, defects, held-out samples"
     before = load_thresholds(recipe)
     assert before is not None
     assert made.score_threshold == pytest.approx(before.score_threshold, rel=1e-4)
     assert made.rejects == ()
-    assert "36 synthetic defects" in made.choice
+    assert "9 synthetic defects" in made.choice
 
 
 def test_known_rejects_are_told_of_and_traded_against_false_rejects(calibrate: Calibrate) -> None:

@@ -51,7 +51,7 @@ def test_a_tail_finds_the_quantile_of_its_own_distribution(shape: float) -> None
         inside += tail.low <= true <= tail.high
         assert tail.fitted == 100
     assert np.median(values) == pytest.approx(true, rel=0.12)
-    assert inside >= 28, "an interval of 90 %, less what the threshold's own spread takes"
+    assert inside >= 30, "nominally 90 %; a heavy tail's falls somewhat short"
 
 
 def test_a_tail_that_does_not_fit_says_so() -> None:
