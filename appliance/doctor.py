@@ -49,7 +49,7 @@ def examine(line: Line) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("recipe", "failed", str(error))
     if recipe is not None:
-        yield _guarded("thresholds", lambda: _thresholds(recipe))
+        yield _guarded("thresholds", lambda: _thresholds(line, recipe))
         yield _guarded("sensitivity", lambda: _sensitivity(line, recipe))
         if line.config.challenge is not None:
             yield _guarded("challenge", lambda: _challenge(line, recipe))
@@ -74,7 +74,7 @@ def _guarded(check: str, run: Callable[[], Finding]) -> Finding:
         return Finding(check, "failed", str(error))
 
 
-def _thresholds(recipe: Recipe) -> Finding:
+def _thresholds(line: Line, recipe: Recipe) -> Finding:
     thresholds = load_thresholds(recipe)
     if thresholds is None:
         return Finding(
@@ -82,11 +82,12 @@ def _thresholds(recipe: Recipe) -> Finding:
             "failed",
             f"none: every part would be rejected; run: calibrate thresholds --recipe {recipe.folder} --golden DIR",
         )
-    return Finding(
-        "thresholds",
-        "ok",
-        f"version {thresholds.version} of {thresholds.created} by {thresholds.created_by}: {thresholds.promise}",
-    )
+    text = f"version {thresholds.version} of {thresholds.created} by {thresholds.created_by}: {thresholds.promise}"
+    serves = f"{line.config.engine.target} {line.config.engine.precision}"
+    if thresholds.engine != serves:
+        mend = f"calibrate thresholds --line {line.name}"
+        return Finding("thresholds", "warning", f"measured by {thresholds.engine}, this line runs {serves}: {mend}; {text}")
+    return Finding("thresholds", "ok", text)
 
 
 def _sensitivity(line: Line, recipe: Recipe) -> Finding:

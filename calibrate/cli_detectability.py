@@ -58,7 +58,7 @@ def detectability(
     held_out = read_samples(samples, loaded.manifest, held_out=True)
     ignored = ignored_by(loaded, thresholds)
     with (
-        Scorer(loaded, about.target, about.precision, ignored=ignored, minimum_area=thresholds.minimum_area) as scorer,
+        Scorer.judging(loaded, thresholds, about.target, about.precision) as scorer,
         Steps(console, "drawing defects").shown() as shown,
     ):
         contrasts = sorted(set(contrast or CONTRASTS), reverse=True)

@@ -11,10 +11,12 @@ import numpy.typing as npt
 from engines.built import load_engine
 from engines.geometry import Pixels
 from engines.golden_samples import resize
+from engines.ignore_mask import ignored_by
 from engines.recipe import Recipe
 from engines.regions import region_level
 from engines.scores import frame_scores
 from engines.targets import run_once
+from engines.thresholds import Thresholds
 
 MINIMUM_AREA = 12  # map pixels; of regions, where nothing else is said
 
@@ -40,13 +42,30 @@ class Scorer:
         *,
         ignored: npt.NDArray[np.bool_] | None = None,
         minimum_area: int = MINIMUM_AREA,
+        about: float | None = None,
     ) -> None:
-        """``ignored`` (H, W) marks map pixels that are not inspected. Raises EngineError, with what mends it."""
+        """``ignored`` (H, W) marks map pixels that are not inspected; about the pixel threshold ``about`` levels are exact.
+
+        Raises EngineError, with what mends it.
+        """
         self._geometry, self._ignored, self._minimum_area = recipe.manifest.geometry, ignored, minimum_area
+        self._about = about
         self._engine = load_engine(recipe, target, precision, any_thresholds=True)
         self._slot = self._engine.new_slot()
         self.engine = self._engine.target  # as it stands in verdicts
         self.frame_ms = 0.0  # that the engine took for the picture measured last, cutting into tiles included
+
+    @classmethod
+    def judging(cls, recipe: Recipe, thresholds: Thresholds, target: str, precision: str) -> Self:
+        """One whose measures `Thresholds.passes` judges as the line does."""
+        return cls(
+            recipe,
+            target,
+            precision,
+            ignored=ignored_by(recipe, thresholds),
+            minimum_area=thresholds.minimum_area,
+            about=thresholds.pixel_threshold,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -69,4 +88,4 @@ class Scorer:
         if self._ignored is not None:
             self._slot.frame_map[self._ignored] = 0
             scores = frame_scores(self._slot.frame_map)
-        return Measured(scores.astype(np.float64), region_level(self._slot.frame_map, self._minimum_area))
+        return Measured(scores.astype(np.float64), region_level(self._slot.frame_map, self._minimum_area, self._about))

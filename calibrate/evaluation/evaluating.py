@@ -105,7 +105,7 @@ class _Evaluation:
             self._say,
             lambda done, total: self._tell("calibrate", done / total),
         )
-        with Scorer(recipe, request.target, request.precision, minimum_area=thresholds.minimum_area) as scorer:
+        with Scorer.judging(recipe, thresholds, request.target, request.precision) as scorer:
             judged, pixels, frame_ms = self._test(scorer, thresholds)
             sheet = worst_sheet(self._category, judged, scorer, thresholds)
         fitted = sum(not sample.held_out for sample in recipe.manifest.golden)

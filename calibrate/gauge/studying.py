@@ -23,10 +23,8 @@ from calibrate.gauge.causes import Grey, Look, look, reduced
 from calibrate.scoring import Scorer
 from engines.errors import ConfigError, EngineError, ImageError, RecipeError
 from engines.geometry import Pixels
-from engines.ignore_mask import ignored_by
 from engines.images import SUFFIXES, decode_image, list_images, read_content
 from engines.recipe import Recipe
-from engines.regions import region_level
 from engines.scores import SCORES
 from engines.thresholds import load_thresholds
 
@@ -61,13 +59,7 @@ class Gauge:
             )
         self.recipe, self.thresholds = recipe, thresholds
         self._geometry = recipe.manifest.geometry
-        self._scorer = Scorer(
-            recipe,
-            target,
-            precision,
-            ignored=ignored_by(recipe, thresholds),
-            minimum_area=thresholds.minimum_area,
-        )
+        self._scorer = Scorer.judging(recipe, thresholds, target, precision)
         self._first: dict[str, Grey] = {}  # each part's first picture
         self._seen: dict[str, str] = {}  # digest of pixels: whose picture it is
 
@@ -101,10 +93,8 @@ class Gauge:
                 f"{where}: the same picture as {self._seen[digest]}, bit by bit; two takes never are: remove the copy, or see "
                 "why the camera repeats itself"
             )
-        scores = self._scorer.measure(image).scores
+        scores, level = self._scorer.measure(image)
         score = float(scores[SCORES.index(self.thresholds.score)])
-        # Exact about the threshold, where verdicts flip.
-        level = region_level(self._scorer.frame_map, self.thresholds.minimum_area, self.thresholds.pixel_threshold)
         with np.errstate(divide="ignore"):  # no region at any level: the score alone decides
             deviation = self.thresholds.deviation(score, level)
         if not math.isfinite(deviation):

@@ -14,7 +14,6 @@ from calibrate.scoring import Scorer
 from engines.drawing import overlay, rgb
 from engines.geometry import Pixels
 from engines.golden_samples import read_samples
-from engines.ignore_mask import ignored_by
 from engines.images import png_bytes
 from engines.recipe import Recipe
 from engines.scores import SCORES
@@ -62,9 +61,8 @@ def examples(
     else:
         rng = np.random.default_rng(recipe.manifest.seed + 2)
         pictures |= {f"synthetic: {kind}": with_defect(held_out[0], rng, i) for i, kind in enumerate(SYNTHETIC)}
-    ignored = ignored_by(recipe, thresholds)
     shown = []
-    with Scorer(recipe, target, precision, ignored=ignored, minimum_area=thresholds.minimum_area) as scorer:
+    with Scorer.judging(recipe, thresholds, target, precision) as scorer:
         for what, picture in pictures.items():
             measured = scorer.measure(picture)
             score = float(measured.scores[SCORES.index(thresholds.score)])

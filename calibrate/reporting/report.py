@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from calibrate.detection.detectability import Detectability
 from calibrate.page import note, page, section, table
 from calibrate.reporting.charts import Chart, curve_chart, deviation_chart, trade_off_chart
 from calibrate.reporting.pictures import Example, examples, golden_strip
@@ -18,11 +19,11 @@ from engines.built import RECORD, BuildRecord, read_record
 from engines.errors import RecipeError
 from engines.images import png_bytes, read_image
 from engines.model_config import TEMPLATE
-from engines.recipe import Recipe, load_recipe, write_file
+from engines.recipe import Recipe, decode_json, load_recipe, write_file
 from engines.templates import read_templates
 from engines.thresholds import Thresholds, load_thresholds
 
-FOLDER, FILE, DETECTABILITY = "report", "report.html", "detectability.png"
+FOLDER, FILE, DETECTABILITY = "report", "report.html", "detectability.png"  # its figures beside it, as JSON
 
 
 class ReportRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,7 @@ def make_report(request: ReportRequest) -> Path:
             _tiles(recipe, thresholds),
             section("What is guaranteed", _guarantee(thresholds, charts)),
             section("Golden samples", _golden(recipe, thresholds, strip)),
-            section("What this line can see", _detectability(recipe, detectability)),
+            section("What this line can see", _detectability(recipe, thresholds, detectability)),
             section("Examples", _examples(shown, thresholds)),
             section("Template and fit", _fit(recipe, template, charts["fit"])),
             section("Engines", _engines(recipe)),
@@ -207,9 +208,13 @@ def _fit(recipe: Recipe, template: bytes, curve: Chart) -> str:
     return f'<div class="charts"><div>{_picture(template, "template")}</div><div>{curve.svg}{_pairs(rows)}</div></div>'
 
 
-def _detectability(recipe: Recipe, file: Path) -> str:
-    if not file.is_file():
+def _detectability(recipe: Recipe, thresholds: Thresholds, file: Path) -> str:
+    figures = file.with_suffix(".json")
+    if not (file.is_file() and figures.is_file()):
         return note(f"Not measured yet; run: calibrate detectability --recipe {recipe.folder}")
+    seen = decode_json(figures.read_bytes(), Detectability, figures)
+    if (seen.recipe_digest, seen.thresholds_version) != (recipe.digest, thresholds.version):
+        return note(f"Measured for other thresholds only; run again: calibrate detectability --recipe {recipe.folder}")
     return _picture(png_bytes(read_image(file)), "what this line can see")
 
 

@@ -178,3 +178,9 @@ def test_the_archives_disk_is_looked_at(
     finding = findings(make_line(recipe=recipe.folder, archive=archive))["archive"]
     assert finding.outcome == outcome, finding
     assert text in finding.text
+
+
+def test_thresholds_measured_by_another_engine_are_told(make_line: MakeLine, recipe: Recipe) -> None:
+    finding = findings(make_line(recipe=recipe.folder, engine={"target": "openvino", "precision": "float32"}))["thresholds"]
+    assert finding.outcome == "warning"
+    assert finding.text.startswith("measured by torch float32, this line runs openvino float32: calibrate thresholds --line 3;")

@@ -7,8 +7,10 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from calibrate.detection.detectability import Detectability
 from calibrate.reporting.report import ReportRequest, make_report
 from engines.errors import RecipeError
 from engines.images import png_bytes, read_image
@@ -42,6 +44,10 @@ def test_the_report_is_one_file_that_tells_what_was_measured(built: Recipe, gold
     own = Path(shutil.copytree(built.folder, tmp_path / "own"))
     (own / "report").mkdir()
     (own / "report" / "detectability.png").write_bytes(png_bytes(render(1, None).image))
+    seen = Detectability(
+        "made", built.digest, 1, "torch float32", "torch float32", 3, 0, 512, 0.95, 0.95, 0, (), 0, "2026-11-22T00:00:00+00:00"
+    )
+    (own / "report" / "detectability.json").write_bytes(msgspec.json.encode(seen))
     page = make_report(ReportRequest(recipe=own, golden=golden_folder))
     reader = _Reader()
     reader.feed(page.read_text())
@@ -58,6 +64,7 @@ def test_the_report_is_one_file_that_tells_what_was_measured(built: Recipe, gold
     )
     assert "passed" in text
     assert "Not measured yet" not in text
+    assert "for other thresholds only" not in text
     names = {file.name for file in page.parent.glob("*.png")}
     assert {"deviations.png", "fit.png", "template.png", "golden.png", "example-1.png", "example-5.png"} <= names
     assert read_image(page.parent / "example-1.png").shape == (420, 840, 3)
