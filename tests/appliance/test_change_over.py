@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -125,8 +126,9 @@ def test_memory_returns_over_many_changes(built: Recipe, make_line: MakeLine, pa
     verdicts = [event for event in read_events(log) if event["event"] == "verdict"]
     assert [verdict["seq"] for verdict in verdicts] == list(range(1, len(verdicts) + 1))
     assert all(verdict["reason"] in ("", "defect") for verdict in verdicts), "all were measured, and in time"
-    growth = max(memory[-SETTLED:]) - max(memory[SETTLED : 2 * SETTLED])
-    assert growth < ENGINE_BYTES, [value >> 20 for value in memory]
+    # Medians: just after a change two engines may be there.
+    growth = statistics.median(memory[-SETTLED:]) - statistics.median(memory[SETTLED : 2 * SETTLED])
+    assert growth < ENGINE_BYTES / 2, [value >> 20 for value in memory]
 
 
 def test_a_recipe_that_cannot_be_loaded_leaves_the_line_as_it_is(looped: Line, made_engine: MadeEngine, tmp_path: Path) -> None:
