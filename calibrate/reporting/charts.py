@@ -54,7 +54,7 @@ def deviation_chart(thresholds: Thresholds) -> Chart:
     rejects = np.array([one.deviation for one in thresholds.rejects])
     shown = np.concatenate([good, rejects, [thresholds.limit]])
     low, high = float(shown.min()), float(shown.max())
-    margin = 0.04 * (high - low) or 1.0
+    margin = 0.1 * (high - low) or 1.0
     count = int(np.clip(3 * np.sqrt(len(shown)), FEWEST_BINS, MOST_BINS))
     bins = list(np.linspace(low - margin, high + margin, count + 1))
     with _drawn(6.6, 3.0) as (figure, axes):
