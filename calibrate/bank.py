@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from calibrate.coreset import k_centre
 from calibrate.features import FeatureSource, medoid, products
 from calibrate.golden import Golden
 from engines.model_config import BANK, TEMPLATE, THFRConfig
@@ -115,15 +116,6 @@ def cosines(rows: Tensor, others: Tensor) -> Tensor:
 
 
 def coreset(vectors: Tensor, count: int) -> list[int]:
-    """Indices of ``count`` rows of (N, D) that cover all rows, by direction: greedy k-centre.
-
-    Begins with the medoid, then takes the row farthest from all that are taken, again and again.
-    """
+    """Indices of ``count`` rows of (N, D) that cover all rows, by direction: greedy k-centre from the medoid on."""
     units = vectors.float() / torch.linalg.vector_norm(vectors.float(), dim=1, keepdim=True).clamp_min(1e-8)
-    kept = [medoid(units)]
-    nearest = cosines(units, units[kept])[:, 0]
-    while len(kept) < min(count, len(units)):
-        nearest[kept] = math.inf  # of equal pictures each is taken once only
-        kept.append(int(nearest.argmin()))
-        nearest = torch.maximum(nearest, cosines(units, units[kept[-1:]])[:, 0])
-    return kept
+    return k_centre(units, count, medoid(units))

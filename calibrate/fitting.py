@@ -44,7 +44,7 @@ class FitSettings(msgspec.Struct, frozen=True):
 
 DEFAULTS: Mapping[str, Mapping[str, FitSettings]] = {
     "tfa-net": {
-        "small": FitSettings(steps=600, learning_rate=5e-4, batch=8, seed=0),
+        "small": FitSettings(steps=800, learning_rate=5e-4, batch=8, seed=0),
         "base": FitSettings(steps=20_000, learning_rate=1e-4, batch=4, seed=0),
     },
     "thfr": {

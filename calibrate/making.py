@@ -17,6 +17,7 @@ from calibrate.bank import POOLS
 from calibrate.features import FeatureSource, measure, medoid
 from calibrate.fitting import DEFAULTS, Fit, FitSettings, Progress
 from calibrate.golden import Golden, read_golden
+from calibrate.remembering import remember
 from engines.assemble import weights_bytes
 from engines.backbone import Backbone, load_imagenet_weights
 from engines.errors import ConfigError
@@ -86,6 +87,7 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
     if step := fit.resume():
         say(f"going on with the interrupted fit after step {step} of {settings.steps}")
     loss, curve = fit.run(tell)
+    remember(network, fitted, pool, request.seed)
     kept, templates = pool.keep()
     names = tuple(golden.samples[i].name for i in kept)
     say(f"{told(names)}; loss on held-out samples: {loss:.4f}")

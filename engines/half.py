@@ -1,8 +1,8 @@
 """Half precision, written into the graph itself: TensorRT's networks are strongly typed, so the casts decide.
 
 Weights and activations are float16; float32 remain the normalisation of pixels and channels, LayerNorm, softmax, the sums over
-channels, the cosine's norms, and everything from the smoothing on.  The modules cast at their borders by the type of their
-weights, so that the float32 graph has no casts at all.
+channels, the cosine's norms, the memory, and everything from the smoothing on.  The modules cast at their borders by the type
+of their weights, so that the float32 graph has no casts at all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from engines.graph import InspectionGraph
 
-FLOAT32_BUFFERS = frozenset({"mean", "std", "channel_mean", "channel_std", "smoothing", "weights", "lengths"})
+FLOAT32_BUFFERS = frozenset(
+    {"mean", "std", "channel_mean", "channel_std", "smoothing", "weights", "lengths", "golden", "usual"},
+)
 
 
 class Affine(nn.Module):

@@ -11,6 +11,7 @@ BACKBONE_CHANNELS: Mapping[str, tuple[int, ...]] = {  # finest level first
     "efficientnet-lite0": (24, 40, 112),
     "wide-resnet50-2": (64, 256, 512, 1024),
 }
+BACKBONE_STRIDES: Mapping[str, tuple[int, ...]] = {"efficientnet-lite0": (4, 8, 16), "wide-resnet50-2": (4, 4, 8, 16)}
 
 Depth = Annotated[int, msgspec.Meta(ge=2, le=48)]
 Dim = Annotated[int, msgspec.Meta(ge=16, le=4096, multiple_of=16)]
@@ -29,7 +30,8 @@ class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 
     backbone: BackboneName = "efficientnet-lite0"
     input_side: Side = 256
-    patch: Annotated[int, msgspec.Meta(ge=1, le=32, description="side of a token in feature positions")] = 8
+    finest: Annotated[Literal[4, 8], msgspec.Meta(description="stride of the finest level that is used")] = 8  # (4)
+    patch: Annotated[int, msgspec.Meta(ge=1, le=32, description="side of a token in feature positions")] = 4
     dim: Dim = 256
     depth: Depth = 4
     heads: Heads = 8
@@ -39,6 +41,7 @@ class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     normalise_features: bool = True  # by the golden samples' mean and standard deviation of each fused channel
     smoothing: Sigma = 4.0
     masking: Annotated[float, msgspec.Meta(ge=0, le=0.9, description="share of tokens removed while fitting; 0: off")] = 0.5
+    memory: Annotated[int, msgspec.Meta(ge=0, le=20_000, description="golden features kept; 0: the paper's map")] = 2_000
     template_normalised: bool = True  # False only reproduces the authors' code in parity checks
 
     def __post_init__(self) -> None:
@@ -50,13 +53,18 @@ class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 
     @property
     def feature_side(self) -> int:
-        """Side of the fused features: a quarter of the input (64)."""
-        return self.input_side // 4
+        """Side of the fused features (64)."""
+        return self.input_side // self.finest
+
+    @property
+    def levels(self) -> int:
+        """How many of the backbone's levels are used: the last ones."""
+        return sum(stride >= self.finest for stride in BACKBONE_STRIDES[self.backbone])
 
     @property
     def channels(self) -> int:
         """Fused channels (1856)."""
-        return sum(BACKBONE_CHANNELS[self.backbone])
+        return sum(BACKBONE_CHANNELS[self.backbone][-self.levels :])
 
     @property
     def grid(self) -> int:
@@ -115,7 +123,7 @@ PROFILES: Mapping[str, Mapping[str, ModelConfig]] = {
         "small": TFANetConfig(),
         "base": TFANetConfig(
             backbone="wide-resnet50-2",
-            patch=4,
+            finest=4,
             dim=768,
             depth=12,
             heads=12,
@@ -123,6 +131,7 @@ PROFILES: Mapping[str, Mapping[str, ModelConfig]] = {
             refine_depth=8,
             refine_heads=16,
             normalise_features=False,
+            memory=0,
         ),
     },
     "thfr": {

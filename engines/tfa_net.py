@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from engines.anomaly_map import distances, smooth, smoothing_matrix
 from engines.backbone import Backbone
 from engines.geometry import Geometry
+from engines.memory import Memory
 from engines.model_config import TFANetConfig
 from engines.network import Network
 from engines.search import Search
@@ -49,6 +50,7 @@ class TFANet(Network):
         self.register_buffer(
             "smoothing", smoothing_matrix(config.feature_side, config.input_side, config.smoothing), persistent=False
         )
+        self.memory = Memory(config.memory, config.channels) if config.memory else None
         self.apply(init_weights)
         nn.init.xavier_uniform_(self.tokenise.weight.view(config.dim, -1))
         if self.tokenise.bias is not None:
@@ -58,9 +60,10 @@ class TFANet(Network):
     # Features
 
     def maps(self, levels: list[Tensor]) -> list[Tensor]:
-        """See `Network.maps`: one map, every level upsampled with align_corners and put side by side."""
+        """See `Network.maps`: one map, every level that is used upsampled with align_corners and put side by side."""
         side = (self.config.feature_side, self.config.feature_side)
-        resized = [x if x.shape[-2:] == side else F.interpolate(x, side, mode="bilinear", align_corners=True) for x in levels]
+        used = levels[-self.config.levels :]
+        resized = [x if x.shape[-2:] == side else F.interpolate(x, side, mode="bilinear", align_corners=True) for x in used]
         return [torch.cat(resized, dim=1)]
 
     def fuse(self, levels: list[Tensor]) -> Tensor:
@@ -141,15 +144,20 @@ class TFANet(Network):
         """`tokens` from patchified features (N, P, patch * patch * C): a matrix product is faster than a convolution."""
         return F.linear(vectors, self.token_weight(), self.tokenise.bias) + self.position[:, 1:]
 
+    def restore(self, vectors: Tensor, templates: Tensor, which: Tensor | None = None) -> Tensor:
+        """Patchified features (N, P, D) and templates' (M, P, D), sample i's being ``which[i]`` or i -> restored, float32."""
+        x, template = self.tokens_of_vectors(vectors), self.tokens_of_vectors(templates)
+        if which is not None:
+            # Not [which]: the gradient of that is summed by several threads at once, in an order that differs from fit to fit.
+            template = template.index_select(0, which)
+        masked = self.training and self.config.masking > 0
+        rows = self.aggregate_masked(x, template, self.config.masking) if masked else self.aggregate(x, template)
+        return self.refine(rows).float()
+
     def loss(self, features: list[Tensor], templates: list[Tensor], which: Tensor) -> Tensor:
         """See `Network.loss`: mean over tokens of 5 * direction + distance of a token's vector; masked while training."""
         (vectors,), (template_vectors,) = features, templates
-        x = self.tokens_of_vectors(vectors)
-        # Not [which]: the gradient of that is summed by several threads at once, in an order that differs from fit to fit.
-        template = self.tokens_of_vectors(template_vectors).index_select(0, which)
-        masked = self.training and self.config.masking > 0
-        rows = self.aggregate_masked(x, template, self.config.masking) if masked else self.aggregate(x, template)
-        restored = self.refine(rows).float()
+        restored = self.restore(vectors, template_vectors, which)
         difference = restored - vectors
         distance = torch.linalg.vecdot(difference, difference) / vectors.shape[-1]  # (N, P)
         norms = _norm(restored).clamp_min(1e-8) * _norm(vectors).clamp_min(1e-8)
@@ -166,15 +174,30 @@ class TFANet(Network):
         tiles = torch.from_numpy(geometry.cut_new(templates.picture(0))).to(self.class_token.device)
         return ConstantTemplate(self, backbone(tiles, normalise=self.config.template_normalised))
 
-    def anomaly_map(self, distance: Tensor, direction: Tensor) -> Tensor:
-        """Dual-mode map (N, input side, input side): smoothed direction times smoothed distance, given as (N, side, side)."""
-        return smooth(direction, self.smoothing) * smooth(distance, self.smoothing)
+    def positions(self, vectors: Tensor) -> Tensor:
+        """Patchified features (N, P, patch * patch * C) -> float32 features of the places, token by token (N, places, C)."""
+        return vectors.float().reshape(vectors.shape[0], -1, self.config.channels)
+
+    def in_place(self, values: Tensor) -> Tensor:
+        """One number a place, token by token (N, places) -> by where it lies (N, side, side)."""
+        n, g, p = values.shape[0], self.config.grid, self.config.patch
+        return values.view(n, g, g, p, p).transpose(2, 3).reshape(n, g * p, g * p)
+
+    def anomaly_map(self, vectors: Tensor, restored: Tensor) -> Tensor:
+        """Patchified features and their restoration (N, P, patch * patch * C) -> the map, (N, input side, input side).
+
+        With a memory: its anomaly, smoothed; without: the paper's dual mode, smoothed direction times smoothed distance.
+        """
+        features = self.positions(vectors)
+        distance, direction = distances(features, self.positions(restored), dim=-1)
+        if self.memory is not None:
+            return smooth(self.in_place(self.memory(features, direction)), self.smoothing)
+        return smooth(self.in_place(direction), self.smoothing) * smooth(self.in_place(distance), self.smoothing)
 
     def forward(self, fused: Tensor, fused_template: Tensor) -> Tensor:
         """The plain form: both pictures' fused features in, the anomaly map out (N, input side, input side)."""
         template = self.tokens(fused_template).expand(fused.shape[0], -1, -1)
-        restored = self.unpatchify(self.refine(self.aggregate(self.tokens(fused), template)))
-        return self.anomaly_map(*distances(fused.float(), restored.float()))
+        return self.anomaly_map(self.patchify(fused), self.refine(self.aggregate(self.tokens(fused), template)))
 
 
 class ConstantTemplate(nn.Module):
@@ -227,17 +250,7 @@ class ConstantTemplate(nn.Module):
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
         """See `Network.bind`."""
         vectors = self.network.patchify(self.network.fuse(levels))
-        maps = distances(self._positions(vectors), self._positions(self.reconstruct(vectors)), dim=-1)
-        return self.network.anomaly_map(*(self._in_place(values) for values in maps)), self.search(levels[-1])[1]
-
-    def _positions(self, vectors: Tensor) -> Tensor:
-        """(tiles, P, patch * patch * C) -> float32 (tiles, P * patch * patch, C)."""
-        return vectors.float().reshape(vectors.shape[0], -1, self.network.config.channels)
-
-    def _in_place(self, values: Tensor) -> Tensor:
-        """One number a position, by token (tiles, P * patch * patch) -> by place (tiles, side, side)."""
-        n, g, p = values.shape[0], self.network.config.grid, self.network.config.patch
-        return values.view(n, g, g, p, p).transpose(2, 3).reshape(n, g * p, g * p)
+        return self.network.anomaly_map(vectors, self.reconstruct(vectors)), self.search(levels[-1])[1]
 
 
 def _norm(vectors: Tensor) -> Tensor:

@@ -13,7 +13,17 @@ from engines.model_config import PROFILES, TFANetConfig
 from engines.tfa_net import ConstantTemplate, TFANet
 
 TINY = TFANetConfig(
-    input_side=64, patch=4, dim=64, depth=3, heads=4, refine_dim=32, refine_depth=2, refine_heads=2, smoothing=2.0
+    input_side=64,
+    finest=4,
+    patch=4,
+    dim=64,
+    depth=3,
+    heads=4,
+    refine_dim=32,
+    refine_depth=2,
+    refine_heads=2,
+    smoothing=2.0,
+    memory=0,
 )
 
 
@@ -29,19 +39,22 @@ def _features(count: int, config: TFANetConfig, seed: int) -> Tensor:
 
 
 def _levels(count: int, config: TFANetConfig, seed: int) -> list[Tensor]:
-    draw, side = torch.Generator().manual_seed(seed), config.feature_side
+    draw, side = torch.Generator().manual_seed(seed), config.input_side // 4
     return [torch.randn(count, c, side >> i, side >> i, generator=draw) for i, c in enumerate((24, 40, 112))]
 
 
 @pytest.mark.parametrize(
     ("config", "tiles"),
-    [(TINY, 1), (TINY, 3), (TFANetConfig(input_side=64, patch=4, depth=2), 2), (PROFILES["tfa-net"]["small"], 1)],
+    [(TINY, 1), (TINY, 3), (TFANetConfig(input_side=64, patch=4, depth=2, memory=20), 2), (PROFILES["tfa-net"]["small"], 1)],
     ids=["tiny", "tiny, three tiles", "two blocks only", "small"],
 )
 def test_constant_template_equals_the_plain_form(config: TFANetConfig, tiles: int) -> None:
     torch.manual_seed(5)
     network = TFANet(config).eval()
     network.measure_channels([(torch.randn(config.channels), torch.rand(config.channels) + 0.5)])
+    if network.memory is not None:
+        network.memory.golden.normal_()
+        network.memory.usual.uniform_(0.1, 1.0)
     levels, template_levels = _levels(tiles, config, 1), _levels(tiles, config, 2)
     template = network.fuse(template_levels)
     with torch.inference_mode():
@@ -93,9 +106,17 @@ def test_fuse_upsamples_concatenates_and_normalises(network: TFANet) -> None:
 
 def test_channels_stay_as_they_are_when_the_profile_does_not_normalise_them() -> None:
     network = TFANet(TFANetConfig(input_side=64, depth=2, normalise_features=False))
-    network.measure_channels([(torch.ones(176), torch.full((176,), 5.0))])
+    network.measure_channels([(torch.ones(152), torch.full((152,), 5.0))])
     assert not network.channel_mean.any()
     assert bool((network.channel_std == 1).all())
+
+
+def test_levels_finer_than_the_finest_that_is_used_do_not_count() -> None:
+    network = TFANet(TFANetConfig(input_side=64, depth=2, memory=0))
+    levels = _levels(1, network.config, 10)
+    fused = network.fuse(levels)
+    assert fused.shape == (1, 40 + 112, 8, 8)
+    torch.testing.assert_close(fused[:, :40], levels[1])
 
 
 def test_loss_equals_a_float64_loop(network: TFANet) -> None:
@@ -132,7 +153,8 @@ def test_without_masking_training_gives_the_loss_of_inspection(network: TFANet) 
     plain.load_state_dict(network.state_dict())
     parameters = _parameters_of_loss(network)
     with torch.no_grad():
-        assert float(plain.train().loss(*parameters)) == float(network.eval().loss(*parameters))
+        # Not equal: on a CPU attention is written out while fitting.
+        assert float(plain.train().loss(*parameters)) == pytest.approx(float(network.eval().loss(*parameters)), rel=1e-5)
 
 
 class _Watched(nn.Module):
