@@ -17,7 +17,7 @@ from engines.images import decode_image, list_images, read_content
 from engines.recipe import GoldenSample
 
 FEWEST = 10
-HELD_OUT_SHARE, HELD_OUT_FEWEST = 0.2, 3
+HELD_OUT_SHARE, HELD_OUT_FEWEST, HELD_OUT_MOST = 0.2, 10, 1 / 3
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,9 @@ def read_golden(folder: Path, seed: int, skip_damaged: bool, say: Callable[[str]
 
 
 def _draw_held_out(count: int, seed: int) -> set[int]:
-    chosen = np.random.default_rng(seed).permutation(count)[: max(HELD_OUT_FEWEST, round(count * HELD_OUT_SHARE))]
-    return {int(i) for i in chosen}
+    """A fifth, or of few samples ten, a third of them at most: with very few a threshold has to lie far from all of them."""
+    wanted = max(round(count * HELD_OUT_SHARE), min(HELD_OUT_FEWEST, int(count * HELD_OUT_MOST)))
+    return {int(i) for i in np.random.default_rng(seed).permutation(count)[:wanted]}
 
 
 def _to_one_size(images: list[Pixels], say: Callable[[str], None]) -> tuple[Pixels, ...]:

@@ -27,8 +27,8 @@ class EndOfFrames(Exception):  # noqa: N818 - the end of a recording is no error
     """A replay has played its last frame."""
 
 
-def _nothing() -> None:
-    pass
+def _keep() -> None:
+    """A picture in memory of our own goes with its last reader: there is nothing to give back."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Frame:
     fault: str | None = None
     source: str | None = None  # file of a replayed frame
     silent: bool = False  # the camera sent nothing at all for it
-    release: Callable[[], None] = field(default=_nothing)
+    release: Callable[[], None] = field(default=_keep)
 
 
 CameraState = Literal["here", "silent", "gone"]  # silent: may be back at once, or be given up; gone: tried again

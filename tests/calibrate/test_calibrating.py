@@ -76,8 +76,8 @@ def test_each_calibration_is_a_new_signed_version_and_every_one_is_kept(own: Rec
     assert first.samples == second.samples
     assert set(first.candidates) == set(SCORES)
     assert first.score == max(first.candidates, key=lambda name: first.candidates[name].margin)
-    assert len(first.samples) == 3
-    assert first.guarantee.more_needed == 299 - 3
+    assert len(first.samples) == 4
+    assert first.guarantee.more_needed == 299 - 4
     assert all(first.passes(one.score, one.level) and one.deviation <= first.limit for one in first.samples)
     assert second.limit < first.limit, "more good parts may be rejected"
     assert load_history(own) == [first, second]
@@ -124,7 +124,7 @@ def test_known_rejects_are_told_of_and_traded_against_false_rejects(calibrate: C
     assert found.found == sum(not made.passes(one.score, one.level) for one in made.rejects)
     assert 0 <= found.low <= found.share <= found.high <= 1
     rows = trade_off(made)
-    assert [row.rejected for row in rows] == [0, 0, 1, 2], "the present limit, then each held-out sample's"
+    assert [row.rejected for row in rows] == [0, 0, 1, 2, 3], "the present limit, then each held-out sample's"
     assert [row.limit for row in rows] == sorted((row.limit for row in rows), reverse=True)
     assert all(a.detected <= b.detected and a.guaranteed <= b.guaranteed for a, b in pairwise(rows))
 
@@ -135,8 +135,8 @@ def test_further_good_parts_count_once_each_and_sharpen_the_guarantee(
     save_parts(tmp_path / "more", range(900, 906), [None])
     shutil.copy(tmp_path / "more" / "000.png", tmp_path / "more" / "copy.png")
     made = calibrate(known_good=tmp_path / "more")
-    assert len(made.samples) == 3 + 6
-    assert made.guarantee.rate == pytest.approx(1 - 0.05 ** (1 / 9))
+    assert len(made.samples) == 4 + 6
+    assert made.guarantee.rate == pytest.approx(1 - 0.05 ** (1 / 10))
 
 
 def test_a_picture_that_was_fitted_is_refused_also_as_a_copy_saved_anew(
@@ -151,7 +151,7 @@ def test_a_picture_that_was_fitted_is_refused_also_as_a_copy_saved_anew(
     held_out = next(sample.name for sample in recipe.manifest.golden if sample.held_out)
     shutil.copy(golden_folder / held_out, tmp_path / "more" / "held-out.png")
     told: list[str] = []
-    assert len(held_out_samples(golden_folder, tmp_path / "more", recipe.manifest, told.append)) == 3 + 2
+    assert len(held_out_samples(golden_folder, tmp_path / "more", recipe.manifest, told.append)) == 4 + 2
     assert told == ["1 of the held-out pictures are copies of others, which count once"]
 
 

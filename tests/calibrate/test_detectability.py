@@ -64,7 +64,7 @@ def test_samples_that_are_rejected_as_they_are_are_not_used(recipe: Recipe, gold
         rejected = render(900, "missing piece").image
         inspector = Inspector(scorer, msgspec.structs.replace(thresholds, pixel_threshold=1e9), recipe.manifest.geometry)
         assert not inspector.rejects(held_out[0])
-        with pytest.raises(ConfigError, match="all 3 held-out golden samples are rejected at these thresholds"):
+        with pytest.raises(ConfigError, match="all 4 held-out golden samples are rejected at these thresholds"):
             measure_detectability(recipe, strict, scorer, held_out, None, lambda *_: None)
         assert Inspector(scorer, strict, recipe.manifest.geometry).rejects(rejected)
 

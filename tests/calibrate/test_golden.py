@@ -40,8 +40,8 @@ def test_fewer_than_ten_are_refused_with_their_number(tmp_path: Path) -> None:
     assert len(_read(tmp_path)[0]) == 10
 
 
-@pytest.mark.parametrize(("count", "held_out"), [(10, 3), (14, 3), (20, 4), (43, 9)])
-def test_a_fifth_is_held_out_drawn_by_seed(tmp_path: Path, count: int, held_out: int) -> None:
+@pytest.mark.parametrize(("count", "held_out"), [(10, 3), (14, 4), (20, 6), (43, 10), (60, 12)])
+def test_a_fifth_is_held_out_or_of_few_ten_drawn_by_seed(tmp_path: Path, count: int, held_out: int) -> None:
     _fill(tmp_path, count, 8, 8)
     first = _read(tmp_path, seed=1)[1]
     assert len(first) == held_out
@@ -123,7 +123,7 @@ def manifest(tmp_path: Path, recipe: Recipe) -> Manifest:
 def test_held_out_samples_are_found_again(tmp_path: Path, manifest: Manifest) -> None:
     golden = read_golden(tmp_path, 3, False, pytest.fail)
     again = read_samples(tmp_path, manifest, held_out=True)
-    assert len(again) == 3
+    assert len(again) == 5
     for image, i in zip(again, golden.held_out, strict=True):
         np.testing.assert_array_equal(image, golden.images[i])
 
@@ -140,4 +140,4 @@ def test_a_missing_or_changed_held_out_sample_is_refused_by_name(tmp_path: Path,
     (tmp_path / name).write_bytes(content)
     fitted = next(sample.name for sample in manifest.golden if not sample.held_out)
     (tmp_path / fitted).unlink()  # the fitted ones are not needed any more
-    assert len(read_samples(tmp_path, manifest, held_out=True)) == 3
+    assert len(read_samples(tmp_path, manifest, held_out=True)) == 5
