@@ -81,5 +81,5 @@ def _to_one_size(images: list[Pixels], say: Callable[[str], None]) -> tuple[Pixe
     sizes = Counter(image.shape[:2] for image in images)
     (height, width), most = sizes.most_common(1)[0]
     if most < len(images):
-        say(f"{len(images) - most} of {len(images)} pictures are resized to {width} x {height} pixels, as most are")
+        say(f"{len(images) - most} of {len(images)} pictures are resized to {width} x {height} pixels, the most frequent size")
     return tuple(resize(image, width, height) for image in images)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -17,11 +19,12 @@ MOST = 1_000_000  # places that are chosen from, at most
 PRIOR = 5.0  # places with the average direction error, added to those near a row, which may have but one
 
 
-def remember(network: Network, fitted: FeatureSource, pool: Pool, seed: int) -> None:
+def remember(network: Network, fitted: FeatureSource, pool: Pool, seed: int, say: Callable[[str], None]) -> None:
     """Fill the memory of a fitted network, if it has one, from the samples that it was fitted on."""
     if not isinstance(network, TFANet) or network.memory is None:
         return
     golden, usual = network.memory.golden, network.memory.usual
+    say(f"choosing {len(golden)} golden features to remember")
     with torch.no_grad():
         chosen = _covering(_places(network, fitted, seed), len(golden), seed).to(golden)
         golden.copy_(chosen[torch.arange(len(golden)) % len(chosen)])  # again from the first where there are too few

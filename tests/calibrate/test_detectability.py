@@ -42,9 +42,9 @@ def test_the_command_writes_figures_and_a_picture_beside_the_sealed_recipe(
     assert (tmp_path / "seen.json").read_bytes() == (own / "report" / JSON).read_bytes()
     assert (seen.recipe_digest, seen.thresholds_version, seen.engine) == (recipe.digest, 1, "torch float32")
     assert [(curve.kind, curve.contrast) for curve in seen.curves] == [(kind, 64) for kind in KINDS]
-    assert seen.samples + seen.rejected_samples == 3
+    assert seen.samples + seen.rejected_samples == 4
     cells = [cell for curve in seen.curves for cell in curve.cells]
-    assert seen.frames >= 3 + sum(cell.trials for cell in cells)
+    assert seen.frames >= 4 + sum(cell.trials for cell in cells)
     assert all(0 <= cell.located <= cell.found <= cell.trials for cell in cells)
     assert all(cell.size_px == pytest.approx(cell.size * 5.12) for cell in cells)
     assert all(curve.cells for curve in seen.curves)

@@ -107,7 +107,7 @@ def test_pictures_of_another_size_are_resized_and_that_is_said(tmp_path: Path) -
     said: list[str] = []
     golden = read_golden(tmp_path, 0, False, said.append)
     assert {image.shape[:2] for image in golden.images} == {(24, 32)}
-    assert said == ["2 of 12 pictures are resized to 32 x 24 pixels, as most are"]
+    assert said == ["2 of 12 pictures are resized to 32 x 24 pixels, the most frequent size"]
     assert (golden.images[5] == 77).all()
 
 

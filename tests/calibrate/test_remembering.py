@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -37,7 +38,7 @@ class _Samples:
 def _remembered(samples: _Samples) -> TFANet:
     torch.manual_seed(0)
     network = TFANet(CONFIG).train()
-    remember(network, samples, samples, seed=0)  # type: ignore[arg-type]
+    remember(network, samples, samples, 0, lambda _: None)  # type: ignore[arg-type]
     return network
 
 
@@ -51,7 +52,7 @@ def test_rows_are_golden_places_each_once() -> None:
     assert rows <= places
 
 
-def test_too_few_places_are_taken_again(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_too_few_places_are_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("calibrate.remembering.MOST", 48)  # 16 of each frame
     network = _remembered(_Samples(3))
     monkeypatch.setattr("calibrate.remembering.MOST", 30)
@@ -84,7 +85,7 @@ def test_usual_is_the_mean_direction_error_near_each_row() -> None:
 def test_networks_without_a_memory_are_left_alone() -> None:
     network = new_network(THFRConfig(input_side=64))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    remember(network, _Samples(3), _Samples(3), seed=0)  # type: ignore[arg-type]
+    remember(network, _Samples(3), _Samples(3), 0, lambda _: None)  # type: ignore[arg-type]
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 

@@ -53,8 +53,9 @@ def test_failed_buffers(make_station: Callable[..., Station], rounds: Callable[[
 @pytest.mark.parametrize("per_thousand", [1, 10])
 def test_lost_packets(make_station: Callable[..., Station], rounds: Callable[[int, int], int], per_thousand: int) -> None:
     """The fake camera begins to count at 65,401 or so: a hundred frames on, its 16-bit counter wraps."""
-    # With one packet of a hundred lost, one frame of six is whole (it has 180), and fewer where the machine loses some as well.
-    count = rounds(40 if per_thousand == 1 else 120, 1_000)
+    # With one packet of a hundred lost, one frame of six is whole (it has 180). In some runs this camera's counter jumps
+    # by a hundred, which are verdicts, too: hence more frames than that.
+    count = rounds(40 if per_thousand == 1 else 160, 1_000)
     features = {"Width": SIDE, "Height": SIDE, "AcquisitionFrameRate": 15.0}
     camera = {"kind": "aravis", "serial": "L1", "trigger": "free", "features": features}
     with fake_camera("L1", per_thousand):
