@@ -1,8 +1,9 @@
 """Which operations of an OpenVINO model must stay in float32 when the rest runs in bfloat16 or 8-bit integers.
 
 Always: the sums over channels and all that follows them (specified so for half precision too), since the map is what small
-differences are left there; and the products among which a search finds the largest, which lie close together.  Where a recipe needs it: the first convolutions of the backbone, whose channels differ in scale by
-orders of magnitude, and whose rounding every later layer carries on.
+differences are left there; and the products among which a search finds the largest, which lie close together.  Where a recipe
+needs it: the first convolutions of the backbone, whose channels differ in scale by orders of magnitude, and whose rounding every
+later layer carries on.
 """
 
 from __future__ import annotations
