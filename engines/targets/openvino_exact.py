@@ -2,8 +2,8 @@
 
 Always: the sums over channels and all that follows them (specified so for half precision too), since the map is what small
 differences are left there; and the products among which a search finds the largest, which lie close together.  Where a recipe
-needs it: the first convolutions of the backbone, whose channels differ in scale by orders of magnitude, and whose rounding every
-later layer carries on.
+needs it: the first convolutions of the backbone, whose channels differ in scale by orders of magnitude, and whose rounding
+every later layer carries on.
 """
 
 from __future__ import annotations
