@@ -30,7 +30,7 @@ class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 
     backbone: BackboneName = "efficientnet-lite0"
     input_side: Side = 256
-    finest: Annotated[Literal[4, 8], msgspec.Meta(description="stride of the finest level that is used")] = 8  # (4)
+    finest: Annotated[Literal[4, 8], msgspec.Meta(description="stride of the finest level that is used")] = 8  # (the paper: 4)
     patch: Annotated[int, msgspec.Meta(ge=1, le=32, description="side of a token in feature positions")] = 4
     dim: Dim = 256
     depth: Depth = 4
