@@ -43,7 +43,7 @@ def _why_none(verdict: Verdict, frame: Path, config: ArchiveConfig) -> str:
         return f"archive.passes = {config.passes:g} of passes are kept, and this one is not among them; raise it to keep more"
     return (
         f"{frame} is not there: removed since by the quota (archive.quota_gb = {config.quota_gb:g}), or left out when the "
-        "disk was full or slow, which an alarm has told"
+        f"disk was slow or less than archive.free_gb = {config.free_gb:g} was free on it, which an alarm has told"
     )
 
 

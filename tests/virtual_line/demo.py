@@ -73,6 +73,8 @@ file = "../journal.db"
 [archive]
 folder = "../archive"
 passes = 0.5
+quota_gb = 0.1
+free_gb = 0.02  # little: rejects are to be shown from a disk that is nearly full, too
 """
 
 
