@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from engines.graph import InspectionGraph
 
 FLOAT32_BUFFERS = frozenset(
-    {"mean", "std", "channel_mean", "channel_std", "smoothing", "weights", "lengths", "golden", "usual"},
+    {"mean", "std", "channel_mean", "channel_std", "smoothing", "weights", "lengths", "places", "tokens"}
 )
 
 

@@ -1,9 +1,8 @@
-"""A memory of golden features: how new a place is, and how unusually badly it was restored.
+"""A memory of golden features: how new a place is and how new what surrounds it is, beside how badly it was restored.
 
-A network restores some golden places worse than others: print, edges, glare.  Each row of the memory is the feature of one
-golden place and tells what golden places like it are restored with; so a place is judged by those that look like it, wherever
-on the part it lies.  A memory of well-spread golden features: K. Roth et al., "Towards Total Recall in Industrial Anomaly
-Detection", CVPR 2022, sections 3.1 and 3.2.
+A memory of well-spread golden features: K. Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022,
+sections 3.1 and 3.2.  Which row is the nearest is not asked, only how near it is: a largest number is found several times as
+fast as its place.
 """
 
 from __future__ import annotations
@@ -12,29 +11,44 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+SOFTNESS = 3.0  # of the limit to a level's length, in mean squares of golden features
+
 
 class Memory(nn.Module):
-    """Golden features and the direction error that is usual near each; float32 in every precision."""
+    """Limited golden features of places, and their means over tokens; float32 in every precision."""
 
-    golden: Tensor
-    usual: Tensor
+    places: Tensor
+    tokens: Tensor
 
-    def __init__(self, rows: int, channels: int) -> None:
+    def __init__(self, rows: int, levels: tuple[int, ...]) -> None:
+        """``rows`` places and a quarter as many tokens; ``levels``: channels of each level, in the features' order."""
         super().__init__()
-        self.register_buffer("golden", torch.zeros(rows, channels))
-        self.register_buffer("usual", torch.ones(rows))
+        self._levels = levels
+        self.register_buffer("places", torch.zeros(rows, sum(levels)))
+        self.register_buffer("tokens", torch.zeros(max(1, rows // 4), sum(levels)))
 
-    def nearest(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (..., C) -> squared distance to the nearest golden feature, and that one's row, both (...)."""
-        # |x - g|^2 = |x|^2 - (2 x.g - |g|^2): the largest of what is in brackets is the nearest.
-        nearness, row = F.linear(features, 2 * self.golden, -self.golden.square().sum(dim=1)).topk(1, dim=-1)
-        return (features.square().sum(dim=-1) - nearness[..., 0]).clamp_min(0), row[..., 0]
+    def limited(self, features: Tensor) -> Tensor:
+        """Normalised features (..., C) -> float32, each level (..., c) divided by root(|level|^2 + SOFTNESS c).
+
+        So no level and no glaring place outweighs the others: lengths end at 1, while small deviations stay as they are.
+        """
+        levels = features.float().split(self._levels, dim=-1)
+        lengths = [(level.square().sum(dim=-1, keepdim=True) + SOFTNESS * level.shape[-1]).sqrt() for level in levels]
+        return torch.cat([level / length for level, length in zip(levels, lengths, strict=True)], dim=-1)
 
     def forward(self, features: Tensor, direction: Tensor) -> Tensor:
-        """Features (N, places, C), and 1 - cosine with what was restored (N, places) -> anomaly (N, places).
+        """Normalised features of tokens (N, P, places, C), 1 - cosine with what was restored (N, P, places) -> anomaly (same).
 
-        It is the mean squared difference from the nearest golden feature, times the root of direction over usual direction.
+        It is the place's novelty, times the fourth root of its direction error and of its token's novelty: a token's mean
+        tells of what is large and faint.
         """
-        novelty, row = self.nearest(features)
-        usual = self.usual.index_select(0, row.flatten()).view_as(direction)
-        return novelty / features.shape[-1] * (direction.clamp_min(0) / usual).sqrt()
+        limited = self.limited(features)
+        around = novelty(limited.mean(dim=2), self.tokens)[:, :, None]  # (N, P, 1)
+        return novelty(limited, self.places) * (direction.clamp_min(0) * around).sqrt().sqrt()
+
+
+def novelty(features: Tensor, golden: Tensor) -> Tensor:
+    """Features (..., C) -> squared distance to the nearest of (M, C), (...)."""
+    # |x - g|^2 = |x|^2 - (2 x.g - |g|^2): the largest of what is in brackets is the nearest.
+    nearness = F.linear(features, 2 * golden, -golden.square().sum(dim=1)).amax(dim=-1)
+    return (features.square().sum(dim=-1) - nearness).clamp_min(0)

@@ -64,7 +64,12 @@ class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     @property
     def channels(self) -> int:
         """Fused channels (1856)."""
-        return sum(BACKBONE_CHANNELS[self.backbone][-self.levels :])
+        return sum(self.level_channels)
+
+    @property
+    def level_channels(self) -> tuple[int, ...]:
+        """Channels of each level that is used, finest first (64, 256, 512, 1024)."""
+        return BACKBONE_CHANNELS[self.backbone][-self.levels :]
 
     @property
     def grid(self) -> int:

@@ -50,7 +50,7 @@ class TFANet(Network):
         self.register_buffer(
             "smoothing", smoothing_matrix(config.feature_side, config.input_side, config.smoothing), persistent=False
         )
-        self.memory = Memory(config.memory, config.channels) if config.memory else None
+        self.memory = Memory(config.memory, config.level_channels) if config.memory else None
         self.apply(init_weights)
         nn.init.xavier_uniform_(self.tokenise.weight.view(config.dim, -1))
         if self.tokenise.bias is not None:
@@ -175,11 +175,11 @@ class TFANet(Network):
         return ConstantTemplate(self, backbone(tiles, normalise=self.config.template_normalised))
 
     def positions(self, vectors: Tensor) -> Tensor:
-        """Patchified features (N, P, patch * patch * C) -> float32 features of the places, token by token (N, places, C)."""
-        return vectors.float().reshape(vectors.shape[0], -1, self.config.channels)
+        """Patchified features (N, P, patch * patch * C) -> float32 features of the tokens' places (N, P, places, C)."""
+        return vectors.float().reshape(*vectors.shape[:2], -1, self.config.channels)
 
     def in_place(self, values: Tensor) -> Tensor:
-        """One number a place, token by token (N, places) -> by where it lies (N, side, side)."""
+        """One number for each of the tokens' places (N, P, places) -> by where it lies (N, side, side)."""
         n, g, p = values.shape[0], self.config.grid, self.config.patch
         return values.view(n, g, g, p, p).transpose(2, 3).reshape(n, g * p, g * p)
 

@@ -1,9 +1,8 @@
 """Which operations of an OpenVINO model must stay in float32 when the rest runs in bfloat16 or 8-bit integers.
 
 Always: the sums over channels and all that follows them (specified so for half precision too), since the map is what small
-differences are left there; and the products among which a search finds the largest, which lie close together.  Where a recipe
-needs it: the first convolutions of the backbone, whose channels differ in scale by orders of magnitude, and whose rounding
-every later layer carries on.
+differences are left there.  Where a recipe needs it: the first convolutions of the backbone, whose channels differ in scale by
+orders of magnitude, and whose rounding every later layer carries on.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ NOT_COMPUTED = frozenset({"Constant", "Parameter", "Result"})
 def exact_operations(model: Any, convolutions: int) -> set[str]:
     """Names of the operations to keep: the sums and what follows, and all up to the given number of convolutions."""
     ordered = [node for node in model.get_ordered_ops() if node.get_type_name() not in NOT_COMPUTED]
-    kept = {name for node in ordered if node.get_type_name() == "TopK" for name in _searched(node)}
+    kept: set[str] = set()
     for node in ordered:
         sources = [value.get_source_output() for value in node.inputs()]
         # What follows an index that was found does not follow in precision: the template that it chooses is as it was.
@@ -36,17 +35,6 @@ def exact_operations(model: Any, convolutions: int) -> set[str]:
         if convolutions:
             kept.add(node.get_friendly_name())
     return kept
-
-
-def _searched(search: Any) -> set[str]:
-    """Names of the operations that make what a search looks through: its sources up to a matrix product."""
-    names, node = set(), search
-    while node.get_type_name() != "MatMul":
-        node = node.input_value(0).get_node()
-        if node.get_type_name() in NOT_COMPUTED:
-            break
-        names.add(node.get_friendly_name())
-    return names
 
 
 def keep_exact(model: Any, names: set[str], folder: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Which golden features a network remembers, and what it takes for usual near them."""
+"""Which golden features a network remembers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from calibrate.coreset import k_centre
-from calibrate.remembering import PRIOR, remember
-from engines.anomaly_map import distances
+from calibrate.remembering import remember
 from engines.model_config import TFANetConfig, THFRConfig
 from engines.networks import new_network
 from engines.tfa_net import TFANet
@@ -17,7 +16,7 @@ CONFIG = TFANetConfig(input_side=64, dim=64, depth=2, refine_dim=64, refine_dept
 
 
 class _Samples:
-    """Features of made frames, as a source and as the pool of their first."""
+    """Features of made frames."""
 
     tiles = 2
 
@@ -31,25 +30,24 @@ class _Samples:
     def frame(self, network: TFANet, frame: int) -> list[Tensor]:
         return [self.vectors[frame]]
 
-    def features(self, templates: Tensor, tiles: Tensor) -> list[Tensor]:
-        return [self.vectors[0][tiles]]
-
 
 def _remembered(samples: _Samples) -> TFANet:
     torch.manual_seed(0)
     network = TFANet(CONFIG).train()
-    remember(network, samples, samples, 0, lambda _: None)  # type: ignore[arg-type]
+    remember(network, samples, 0, lambda _: None)  # type: ignore[arg-type]
     return network
 
 
-def test_rows_are_golden_places_each_once() -> None:
+def test_rows_are_golden_places_and_tokens_each_once() -> None:
     samples = _Samples(3)
     network = _remembered(samples)
     assert network.memory is not None
-    rows = {tuple(row) for row in network.memory.golden.tolist()}
-    places = {tuple(row) for row in network.positions(samples.vectors.flatten(0, 1)).flatten(0, 1).half().float().tolist()}
-    assert len(rows) == CONFIG.memory
-    assert rows <= places
+    limited = network.memory.limited(network.positions(samples.vectors.flatten(0, 1)))
+    sources = limited.flatten(0, 2), limited.mean(dim=2).flatten(0, 1)
+    for kept, source, count in zip((network.memory.places, network.memory.tokens), sources, (40, 10), strict=True):
+        rows = {tuple(row) for row in kept.tolist()}
+        assert len(rows) == count
+        assert rows <= {tuple(row) for row in source.half().float().tolist()}
 
 
 def test_too_few_places_are_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,33 +57,13 @@ def test_too_few_places_are_taken_again(monkeypatch: pytest.MonkeyPatch) -> None
     fewer = _remembered(_Samples(3))
     for one, count in ((network, 40), (fewer, 30)):
         assert one.memory is not None
-        assert len(one.memory.golden.unique(dim=0)) == count
-        assert bool(torch.isfinite(one.memory.usual).all())
-
-
-def test_usual_is_the_mean_direction_error_near_each_row() -> None:
-    samples = _Samples(3)
-    network = _remembered(samples)
-    assert network.memory is not None
-    near: list[list[float]] = [[] for _ in range(CONFIG.memory)]
-    with torch.no_grad():
-        for frame in samples.vectors:
-            features = network.positions(frame)
-            restored = network.positions(network.restore(frame, samples.vectors[0]))
-            direction = distances(features, restored, dim=-1)[1]
-            nearest = torch.cdist(features.double(), network.memory.golden.double()).argmin(dim=-1)
-            for row, value in zip(nearest.flatten().tolist(), direction.flatten().tolist(), strict=True):
-                near[row].append(value)
-    every = [value for values in near for value in values]
-    average = sum(every) / len(every)
-    expected = torch.tensor([(sum(values) + PRIOR * average) / (len(values) + PRIOR) for values in near])
-    torch.testing.assert_close(network.memory.usual, expected, rtol=1e-4, atol=1e-6)
+        assert len(one.memory.places.unique(dim=0)) == count
 
 
 def test_networks_without_a_memory_are_left_alone() -> None:
     network = new_network(THFRConfig(input_side=64))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    remember(network, _Samples(3), _Samples(3), 0, lambda _: None)  # type: ignore[arg-type]
+    remember(network, _Samples(3), 0, lambda _: None)  # type: ignore[arg-type]
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 

@@ -53,8 +53,8 @@ def test_constant_template_equals_the_plain_form(config: TFANetConfig, tiles: in
     network = TFANet(config).eval()
     network.measure_channels([(torch.randn(config.channels), torch.rand(config.channels) + 0.5)])
     if network.memory is not None:
-        network.memory.golden.normal_()
-        network.memory.usual.uniform_(0.1, 1.0)
+        network.memory.places.normal_()
+        network.memory.tokens.normal_()
     levels, template_levels = _levels(tiles, config, 1), _levels(tiles, config, 2)
     template = network.fuse(template_levels)
     with torch.inference_mode():
