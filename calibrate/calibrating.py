@@ -74,9 +74,9 @@ def calibrate_thresholds(request: ThresholdsRequest, say: Say, tell: Tell) -> Th
     column = SCORES.index(score)
     scale = scale_of(_scores(of_typical)[:, column], _levels(of_typical))
     samples = _scored(held_out, of_held_out, column, scale)
-    limit, guarantee = cut(
-        np.array([one.deviation for one in samples]), request.max_false_reject, request.confidence, manifest.seed
-    )
+    deviations = np.array([one.deviation for one in samples])
+    of_defects_by = scale.deviations(_scores(of_defects)[:, column], _levels(of_defects))
+    limit, guarantee = cut(deviations, of_defects_by, request.max_false_reject, request.confidence, manifest.seed)
     score_threshold, pixel_threshold = scale.thresholds(limit)
     shown = "known rejects" if rejects else "synthetic defects"
     thresholds = Thresholds(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
@@ -19,6 +20,7 @@ from engines.scores import SCORES, ScoreName
 from engines.thresholds import Candidate, Estimate, Guarantee, Scale
 
 Floats = npt.NDArray[np.float64]
+MOST_MISSED = 0.1  # of the defects above every held-out sample, for the sake of a lower rate of false rejects by estimate
 LEAST_SPREAD = 0.01  # of log-scores: golden samples that are one picture again and again have none
 
 
@@ -43,11 +45,13 @@ def choose_score(good: Floats, defects: Floats) -> tuple[ScoreName, dict[ScoreNa
     return max(SCORES, key=lambda name: candidates[name].margin), candidates
 
 
-def cut(deviations: Floats, rate: float, confidence: float, seed: int) -> tuple[float, Guarantee]:
+def cut(deviations: Floats, defects: Floats, rate: float, confidence: float, seed: int) -> tuple[float, Guarantee]:
     """From the deviations (n,) of held-out samples: their limit for this rate of false rejects, and what it guarantees.
 
     With enough samples the limit is one of them.  With fewer it is where a fitted distribution puts it, never below the
-    largest of them: an estimate for what was asked for, and a guarantee only for what the samples can carry.
+    largest of them: an estimate for what was asked for, and a guarantee only for what the samples can carry.  And never so
+    high that more than a tenth of the defects (m,) pass that the largest would reject: what few samples leave unknown is a
+    reject.
     """
     n = len(deviations)
     ordered = np.sort(deviations)
@@ -56,9 +60,20 @@ def cut(deviations: Floats, rate: float, confidence: float, seed: int) -> tuple[
         kept = rate_beyond(n, rank, confidence)
         return float(ordered[rank - 1]), Guarantee(rate, confidence, n, rank, kept, 0, None)
     estimate = _estimate(deviations, rate, confidence, seed)
-    limit = max(float(ordered[-1]), estimate.limit)
+    largest = float(ordered[-1])
+    limit = max(largest, min(estimate.limit, _room(largest, np.sort(defects[defects > largest]))))
     missing = samples_needed(rate, confidence) - n
+    estimate = msgspec.structs.replace(estimate, kept=limit >= estimate.limit)
     return limit, Guarantee(rate, confidence, n, None, rate_beyond(n, n, confidence), missing, estimate)
+
+
+def _room(largest: float, found: Floats) -> float:
+    """How high the limit may be: midway between the last defect that may pass and the next; ``found`` (m,) ascending."""
+    if not len(found):
+        return largest  # nothing is known to be found beyond: then nothing passes there
+    passing = int(MOST_MISSED * len(found))
+    below = float(found[passing - 1]) if passing else largest
+    return (below + float(found[passing])) / 2
 
 
 def promise(guarantee: Guarantee) -> str:
@@ -69,9 +84,15 @@ def promise(guarantee: Guarantee) -> str:
     )
     if guarantee.estimate is None:
         return text
+    if guarantee.estimate.kept:
+        asked = f"that it is {guarantee.asked_rate:.2%} is an estimate"
+    else:
+        asked = (
+            f"it is more than the {guarantee.asked_rate:.2%} asked for, by estimate: a limit as high as that would let more "
+            "than a tenth of the defects pass that are rejected now"
+        )
     return (
-        f"{text}; that it is {guarantee.asked_rate:.2%} is an estimate: to guarantee it, {guarantee.more_needed} more golden "
-        "samples are needed that took no part in the fit"
+        f"{text}; {asked}: to guarantee it, {guarantee.more_needed} more golden samples are needed that took no part in the fit"
     )
 
 
@@ -82,9 +103,12 @@ def method(guarantee: Guarantee) -> str:
         return f"order statistic: the {guarantee.rank}. smallest deviation of {n} held-out samples"
     assert estimate is not None, "without a rank there is an estimate"
     fit = "" if estimate.goodness is None else f" (p-value of its fit {estimate.goodness:.2f})"
+    source = f"a {estimate.shape} fitted to the {estimate.fitted} largest of {n} held-out deviations{fit}"
+    if estimate.kept:
+        return f"estimate: {source}, and not below the largest of them"
     return (
-        f"estimate: a {estimate.shape} fitted to the {estimate.fitted} largest of {n} held-out deviations{fit}, "
-        "and not below the largest of them"
+        f"the largest of {n} held-out deviations, or as far beyond as a tenth of the defects that exceed it allows; the "
+        f"estimate, {source}, lies higher, at {estimate.limit:.2f}"
     )
 
 
@@ -95,11 +119,11 @@ def _estimate(deviations: Floats, rate: float, confidence: float, seed: int) -> 
     """
     tail = estimate_tail(deviations, rate, seed)
     if tail is not None:
-        return Estimate("generalised Pareto tail", tail.value, tail.low, tail.high, tail.goodness, tail.fitted)
+        return Estimate("generalised Pareto tail", tail.value, tail.low, tail.high, tail.goodness, tail.fitted, kept=True)
     n = len(deviations)
     factor = float(stats.nct.ppf(confidence, n - 1, stats.norm.ppf(1 - rate) * math.sqrt(n)) / math.sqrt(n))
     limit = float(deviations.mean() + factor * deviations.std(ddof=1))
-    return Estimate("normal distribution's tolerance limit", limit, None, None, None, n)
+    return Estimate("normal distribution's tolerance limit", limit, None, None, None, n, kept=True)
 
 
 def _centre_and_spread(values: Floats) -> tuple[float, float]:

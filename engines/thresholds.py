@@ -68,6 +68,7 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     high: float | None
     goodness: Annotated[Share | None, Meta(description="p-value of the fit: small when the samples have no such tail")]
     fitted: Annotated[int, Meta(description="samples that it was fitted to: the largest")]
+    kept: Annotated[bool, Meta(description="whether the thresholds are at it: not where too many defects would pass")] = True
 
 
 class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +77,7 @@ class Guarantee(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asked_rate: Annotated[float, Meta(gt=0, lt=1, description="of false rejects, at most")]
     confidence: Annotated[float, Meta(gt=0, lt=1)]
     samples: int  # held out
-    rank: Annotated[int | None, Meta(description="of the sample at the threshold; null: an estimate beyond all of them")]
+    rank: Annotated[int | None, Meta(description="of the sample at the threshold; null: at or beyond the largest")]
     rate: Annotated[Share, Meta(description="of false rejects: at most this, with this confidence, whatever the distribution")]
     more_needed: Annotated[int, Meta(ge=0, description="golden samples, to guarantee what was asked for")]
     estimate: Estimate | None  # where there were too few samples

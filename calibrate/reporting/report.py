@@ -21,7 +21,7 @@ from engines.images import png_bytes, read_image
 from engines.model_config import TEMPLATE
 from engines.recipe import Recipe, decode_json, load_recipe, write_file
 from engines.templates import read_templates
-from engines.thresholds import Thresholds, load_thresholds
+from engines.thresholds import Guarantee, Thresholds, load_thresholds
 
 FOLDER, FILE, DETECTABILITY = "report", "report.html", "detectability.png"  # its figures beside it, as JSON
 
@@ -110,6 +110,11 @@ def _head(recipe: Recipe, thresholds: Thresholds) -> str:
     return f'<dl class="head">{cells}</dl>'
 
 
+def _by_estimate(guarantee: Guarantee) -> str:
+    estimate = guarantee.estimate
+    return "an estimate" if estimate is not None and estimate.kept else "not kept: too many defects would pass"
+
+
 def _tiles(recipe: Recipe, thresholds: Thresholds) -> str:
     guarantee = thresholds.guarantee
     met = guarantee.rank is not None
@@ -120,7 +125,7 @@ def _tiles(recipe: Recipe, thresholds: Thresholds) -> str:
             f"{guarantee.rate:.2%}",
             f"guaranteed at {sure} confidence",
             "good" if met else "fair",
-            "as asked for" if met else f"asked for: {guarantee.asked_rate:.2%}, an estimate",
+            "as asked for" if met else f"asked for: {guarantee.asked_rate:.2%}, {_by_estimate(guarantee)}",
         ),
         (
             "held-out good parts",

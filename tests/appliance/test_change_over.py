@@ -37,7 +37,6 @@ from tests.appliance.conftest import (
     wait_for,
 )
 
-SWAPS, SETTLED = 50, 10
 ENGINE_BYTES = 20 << 20  # less than one engine of the small profile takes
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -106,7 +105,9 @@ def test_each_part_gets_one_verdict_across_the_change(looped: Line, made_engine:
     assert Notice("info", "recipe other took over from recipe") in running.events
 
 
-def test_memory_returns_over_many_changes(built: Recipe, make_line: MakeLine, parts_folder: Path, tmp_path: Path) -> None:
+def test_memory_returns_over_many_changes(
+    built: Recipe, make_line: MakeLine, parts_folder: Path, tmp_path: Path, rounds: Callable[[int, int], int]
+) -> None:
     """In a process of its own, where the line's memory is all there is."""
     for name in ("a", "b"):
         shutil.copytree(built.folder, tmp_path / name)
@@ -116,10 +117,11 @@ def test_memory_returns_over_many_changes(built: Recipe, make_line: MakeLine, pa
         # Room for the parts that come while the next engine is loaded.
         engine={"target": "openvino", "precision": "float32", "slots": 16},
     )
-    log, memory = tmp_path / "run.jsonl", []
+    log, memory, changes = tmp_path / "run.jsonl", [], rounds(15, 50)
+    settled = changes // 5
     with inspect_process("run", "--line", "3", "--config-dir", line.file.parent, "--json", stdout=log) as process:
         wait_for(lambda: len(read_events(log)) > 1, "the first part")
-        for i in range(SWAPS):
+        for i in range(changes):
             assert _ask(line, tmp_path / "ba"[i % 2]).state == "changed"
             memory.append(psutil.Process(process.pid).memory_info().rss)
     assert process.returncode == 0
@@ -127,7 +129,7 @@ def test_memory_returns_over_many_changes(built: Recipe, make_line: MakeLine, pa
     assert [verdict["seq"] for verdict in verdicts] == list(range(1, len(verdicts) + 1))
     assert all(verdict["reason"] in ("", "defect") for verdict in verdicts), "all were measured, and in time"
     # Medians: just after a change two engines may be there.
-    growth = statistics.median(memory[-SETTLED:]) - statistics.median(memory[SETTLED : 2 * SETTLED])
+    growth = statistics.median(memory[-settled:]) - statistics.median(memory[settled : 2 * settled])
     assert growth < ENGINE_BYTES / 2, [value >> 20 for value in memory]
 
 

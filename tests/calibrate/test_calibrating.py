@@ -46,11 +46,10 @@ def own(recipe: Recipe, tmp_path: Path) -> Recipe:
     return load_recipe(folder)
 
 
-@pytest.fixture
-def rejects(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def rejects(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three known rejects, one of them of another size."""
-    folder = tmp_path / "rejects"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("rejects")
     for i, defect in enumerate(("stain", "missing piece", "misplaced piece")):
         (folder / f"{i}.png").write_bytes(png_bytes(render(700 + i, defect).image[: 512 - 8 * i]))
     return folder
@@ -191,15 +190,16 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(
     (tmp_path / "mask.png").write_bytes(png_bytes(np.zeros((256, 512), np.uint8)))
     with pytest.raises(ImageError, match=r"mask\.png: the ignore-mask is 512 x 256 pixels, the frame is 512 x 512"):
         calibrate(ignore=tmp_path / "mask.png")
-    (rejects / "1.png").write_bytes((rejects / "1.png").read_bytes()[:5000])
+    own_rejects = Path(shutil.copytree(rejects, tmp_path / "rejects"))
+    (own_rejects / "1.png").write_bytes((rejects / "1.png").read_bytes()[:5000])
     with pytest.raises(ImageError, match=r"rejects/1\.png: damaged image"):
-        calibrate()
-    for file in rejects.iterdir():
+        calibrate(rejects=own_rejects)
+    for file in own_rejects.iterdir():
         file.unlink()
     with pytest.raises(ImageError, match="rejects: no picture of a known reject; leave --rejects out"):
-        calibrate()
+        calibrate(rejects=own_rejects)
     with pytest.raises(RecipeError, match="this golden sample is missing"):
-        calibrate(golden=rejects)
+        calibrate(golden=own_rejects)
     assert not {FILE, IGNORE_MASK, HISTORY} & {path.name for path in own.folder.iterdir()}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +15,6 @@ from engines.recipe import Recipe
 from engines.thresholds import FILE
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
-# The command, with a fit that saves its state after each step.
-SAVING_ALWAYS = """
-import calibrate.fitting
-import calibrate.cli
-calibrate.fitting.SAVE_SECONDS = 0
-calibrate.cli.main()
-"""
 
 
 def _one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -55,17 +47,6 @@ def test_help_holds_an_example(command: Command) -> None:
     assert "Example:  calibrate fit --golden" in " ".join(done.stdout.split("\n")).replace("\u2502", "")
 
 
-def _with_small_disk(limit: int, *words: object) -> subprocess.CompletedProcess[str]:
-    """Run a command whose files may take no more than so many bytes, as on a full disk."""
-    return subprocess.run(
-        [*map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=600,  # a busy machine is no failure
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-
-
 @pytest.fixture
 def ten(golden_folder: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "golden"
@@ -76,8 +57,8 @@ def ten(golden_folder: Path, tmp_path: Path) -> Path:
 
 
 @contextmanager
-def _small_disk_here(limit: int) -> Iterator[None]:
-    """The same for this process."""
+def _small_disk(limit: int) -> Iterator[None]:
+    """Files of this process may take no more than so many bytes, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
@@ -91,27 +72,30 @@ def _small_disk_here(limit: int) -> Iterator[None]:
 def test_a_disk_that_refuses_a_fit_leaves_nothing_half_written(
     in_process: Command, ten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
-    words = ["fit", "--golden", ten, "--recipe", tmp_path / "made" / "module", "--steps", 10]
+    monkeypatch.setattr("calibrate.fitting.SAVE_SECONDS", 1e9 if refused == "recipe" else 0)
+    with _small_disk(1_000_000):
+        message = _one_line(
+            in_process("calibrate", "fit", "--golden", ten, "--recipe", tmp_path / "made" / "module", "--steps", 10)
+        )
     if refused == "recipe":
-        monkeypatch.setattr("calibrate.fitting.SAVE_SECONDS", 1e9)
-        with _small_disk_here(1_000_000):
-            message = _one_line(in_process("calibrate", *words))
         assert "module: cannot be written (File too large); nothing was changed there" in message
     else:
-        message = _one_line(_with_small_disk(1_000_000, sys.executable, "-c", SAVING_ALWAYS, *words))
         assert "state.pt: the state of the fit cannot be saved" in message
     assert "run the same command again" in message
     assert not [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
     assert not (tmp_path / "made" / "module").exists()
 
 
-def test_a_disk_that_refuses_thresholds_keeps_the_old_ones(recipe: Recipe, golden_folder: Path, tmp_path: Path) -> None:
+def test_a_disk_that_refuses_thresholds_keeps_the_old_ones(
+    in_process: Command, recipe: Recipe, golden_folder: Path, tmp_path: Path
+) -> None:
     own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
     before = (own / FILE).read_bytes()
     (tmp_path / "rejects").mkdir()
     shutil.copy(golden_folder / "000.png", tmp_path / "rejects")
     words = ["thresholds", "--recipe", own, "--golden", golden_folder, "--rejects", tmp_path / "rejects"]
-    message = _one_line(_with_small_disk(100, Path(sys.executable).with_name("calibrate"), *words))
+    with _small_disk(len(before) // 2):  # more than what is printed meanwhile
+        message = _one_line(in_process("calibrate", *words))
     assert "assembly: the thresholds cannot be written (File too large)" in message
     assert (own / FILE).read_bytes() == before
     assert sorted(path.name for path in own.iterdir()) == sorted(path.name for path in recipe.folder.iterdir())

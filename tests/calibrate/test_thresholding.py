@@ -11,13 +11,15 @@ from scipy import stats
 from calibrate.thresholding import choose_score, cut, method, promise, scale_of
 from engines.scores import SCORES
 
+NONE, CLEAR = np.array([]), np.full(20, 1e6)  # deviations of defects
+
 
 @pytest.mark.parametrize(
     ("count", "rate", "confidence", "rank"), [(299, 0.01, 0.95, 299), (598, 0.005, 0.95, 598), (93, 0.05, 0.95, 92)]
 )
 def test_with_enough_samples_the_limit_is_one_of_them(count: int, rate: float, confidence: float, rank: int) -> None:
     """The ranks are those of every table of one-sided, distribution-free tolerance limits."""
-    limit, guarantee = cut(np.random.default_rng(1).permutation(np.arange(1.0, count + 1)), rate, confidence, 0)
+    limit, guarantee = cut(np.random.default_rng(1).permutation(np.arange(1.0, count + 1)), NONE, rate, confidence, 0)
     assert limit == rank
     assert (guarantee.rank, guarantee.more_needed, guarantee.estimate) == (rank, 0, None)
     assert guarantee.rate <= rate
@@ -28,7 +30,7 @@ def test_with_enough_samples_the_limit_is_one_of_them(count: int, rate: float, c
 
 def test_too_few_samples_guarantee_what_they_can_and_say_how_many_more_are_needed() -> None:
     deviations = np.random.default_rng(6).normal(size=42)
-    limit, guarantee = cut(deviations, 0.005, 0.95, 0)
+    limit, guarantee = cut(deviations, CLEAR, 0.005, 0.95, 0)
     assert guarantee.rank is None
     assert guarantee.more_needed == 598 - 42
     assert guarantee.rate == pytest.approx(1 - 0.05 ** (1 / 42))
@@ -48,11 +50,30 @@ def test_with_very_few_samples_the_estimate_is_the_published_one_sided_tolerance
     count: int, rate: float, factor: float
 ) -> None:
     deviations = np.random.default_rng(2).normal(1.5, 0.3, count)
-    limit, guarantee = cut(deviations, rate, 0.95, 0)
+    limit, guarantee = cut(deviations, CLEAR, rate, 0.95, 0)
     assert (limit - deviations.mean()) / deviations.std(ddof=1) == pytest.approx(factor, abs=0.002)
     assert guarantee.estimate is not None
     assert guarantee.estimate.goodness is None
     assert "normal distribution's tolerance limit" in method(guarantee)
+
+
+def test_an_estimate_is_not_bought_with_defects() -> None:
+    """Twelve samples up to 1.5: by estimate 0.5 % lies near 5, and defects begin at 2."""
+    deviations = np.linspace(-1, 1.5, 12)
+    defects = np.array([0.2, 1.0, *np.linspace(2, 8, 21)])  # two are below a good part: nothing finds them
+    limit, guarantee = cut(deviations, defects, 0.005, 0.95, 0)
+    assert guarantee.estimate is not None
+    assert not guarantee.estimate.kept
+    assert guarantee.estimate.limit > 3
+    assert int((defects[2:] <= limit).sum()) == 2, "a tenth of those that can be found"
+    assert "than a tenth of the defects pass" in promise(guarantee)
+    assert "lies higher" in method(guarantee)
+    for nothing_to_lose in (NONE, np.array([0.2])):  # nothing is known to be found beyond: then nothing passes there
+        assert cut(deviations, nothing_to_lose, 0.005, 0.95, 0)[0] == 1.5
+    limit, guarantee = cut(deviations, CLEAR, 0.005, 0.95, 0)
+    assert guarantee.estimate is not None
+    assert guarantee.estimate.kept
+    assert limit == guarantee.estimate.limit
 
 
 @pytest.mark.parametrize(("count", "rate"), [(59, 0.05), (20, 0.2)])
@@ -68,7 +89,7 @@ def test_the_guarantee_holds_for_both_ways_to_fail_at_once(count: int, rate: flo
     new_scores, new_levels = parts(20_000)
     kept = 0
     for _ in range(400):
-        limit, _ = cut(scale.deviations(*parts(count)), rate, 0.95, 0)
+        limit, _ = cut(scale.deviations(*parts(count)), NONE, rate, 0.95, 0)
         score, level = scale.thresholds(limit)
         kept += float(((new_scores > score) | (new_levels > level)).mean()) <= rate
     assert stats.binomtest(kept, 400, 0.95, alternative="less").pvalue > 1e-3

@@ -20,7 +20,7 @@ def memory(station: Station) -> int:
 
 
 def test_soak(make_station: Callable[..., Station], rounds: Callable[[int, int], int]) -> None:
-    seconds = rounds(10, 3_600)
+    seconds = rounds(6, 3_600)
     window_s, warm_s = seconds / 6, min(120.0, seconds / 6)
     grown: list[int] = []
     with make_station() as station:
