@@ -47,8 +47,8 @@ def distances(features: Tensor, restored: Tensor, dim: int = 1) -> tuple[Tensor,
     norm, restored_norm = features.square().sum(dim).sqrt(), restored.square().sum(dim).sqrt()
     # 1 - x.r / |x||r| written so that nothing near 1 is subtracted from 1: |x - r|^2 = (|x| - |r|)^2 + 2 |x||r| (1 - cosine).
     direction = (difference - (norm - restored_norm).square()) / (2 * norm * restored_norm).clamp_min(1e-30)
-    known = torch.minimum(norm, restored_norm) > 1e-8
-    return difference / features.shape[dim], torch.where(known, direction, torch.ones_like(direction))
+    unknown = torch.minimum(norm, restored_norm) <= 1e-8  # so asked, NaN is not among them, and stays NaN
+    return difference / features.shape[dim], torch.where(unknown, torch.ones_like(direction), direction)
 
 
 def smooth(maps: Tensor, matrix: Tensor) -> Tensor:

@@ -44,11 +44,12 @@ class Memory(nn.Module):
         """
         limited = self.limited(features)
         around = novelty(limited.mean(dim=2), self.tokens)[:, :, None]  # (N, P, 1)
-        return novelty(limited, self.places) * (direction.clamp_min(0) * around).sqrt().sqrt()
+        return novelty(limited, self.places) * (direction.abs() * around).sqrt().sqrt()
 
 
 def novelty(features: Tensor, golden: Tensor) -> Tensor:
     """Features (..., C) -> squared distance to the nearest of (M, C), (...)."""
     # |x - g|^2 = |x|^2 - (2 x.g - |g|^2): the largest of what is in brackets is the nearest.
     nearness = F.linear(features, 2 * golden, -golden.square().sum(dim=1)).amax(dim=-1)
-    return (features.square().sum(dim=-1) - nearness).clamp_min(0)
+    # Rounding can leave it below zero.  Not clamped: there are devices whose maximum of NaN and zero is zero, a pass.
+    return (features.square().sum(dim=-1) - nearness).abs()

@@ -57,8 +57,10 @@ def test_a_place_of_the_memory_is_no_anomaly_however_it_was_restored(memory: Mem
     assert float(memory(features[None, None, :5], torch.full((1, 1, 5), 1.5)).abs().max()) < 1e-5
 
 
-def test_rounding_below_zero_gives_zero_and_what_is_not_finite_stays_so(memory: Memory) -> None:
+def test_rounding_below_zero_is_next_to_nothing_and_what_is_not_finite_stays_so(memory: Memory) -> None:
     features = torch.randn(1, 2, 1, 12)
-    assert memory(features, torch.full((1, 2, 1), -1e-9)).tolist() == [[[0.0], [0.0]]]
+    rounded = memory(features, torch.full((1, 2, 1), -1e-9))
+    torch.testing.assert_close(rounded, memory(features, torch.full((1, 2, 1), 1e-9)))
+    assert bool(memory(features, torch.tensor([[[0.5], [torch.nan]]])).isnan()[0, 1, 0]), "the restoration's"
     features[0, 1] = torch.nan
     assert bool(memory(features, torch.ones(1, 2, 1)).isnan()[0, 1, 0])

@@ -207,3 +207,15 @@ def test_weights_start_xavier_uniform_with_zero_biases_and_a_small_class_token(n
             assert module.eps == 1e-5, name
     tokens = torch.cat([TFANet(TINY).class_token.detach().flatten() for _ in range(20)])
     assert float(tokens.std()) == pytest.approx(0.02, rel=0.1)
+
+
+@pytest.mark.parametrize("memory", [0, 20])
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_restoration_that_is_no_number_is_no_map(memory: int, bad: float) -> None:
+    """Else a network that overflows would pass what its memory alone finds good."""
+    config = TFANetConfig(input_side=64, patch=4, depth=2, memory=memory)
+    network = TFANet(config).eval()
+    vectors = torch.randn(1, config.grid**2, config.patch**2 * config.channels)
+    restored = vectors.clone()
+    restored[0, 0, 0] = bad
+    assert not bool(torch.isfinite(network.anomaly_map(vectors, restored)).all())
