@@ -75,8 +75,8 @@ def calibrate_thresholds(request: ThresholdsRequest, say: Say, tell: Tell) -> Th
     scale = scale_of(_scores(of_typical)[:, column], _levels(of_typical))
     samples = _scored(held_out, of_held_out, column, scale)
     deviations = np.array([one.deviation for one in samples])
-    of_defects_by = scale.deviations(_scores(of_defects)[:, column], _levels(of_defects))
-    limit, guarantee = cut(deviations, of_defects_by, request.max_false_reject, request.confidence, manifest.seed)
+    defect_deviations = scale.deviations(_scores(of_defects)[:, column], _levels(of_defects))
+    limit, guarantee = cut(deviations, defect_deviations, request.max_false_reject, request.confidence, manifest.seed)
     score_threshold, pixel_threshold = scale.thresholds(limit)
     shown = "known rejects" if rejects else "synthetic defects"
     thresholds = Thresholds(

@@ -119,11 +119,11 @@ def _estimate(deviations: Floats, rate: float, confidence: float, seed: int) -> 
     """
     tail = estimate_tail(deviations, rate, seed)
     if tail is not None:
-        return Estimate("generalised Pareto tail", tail.value, tail.low, tail.high, tail.goodness, tail.fitted, kept=True)
+        return Estimate("generalised Pareto tail", tail.value, tail.low, tail.high, tail.goodness, tail.fitted)
     n = len(deviations)
     factor = float(stats.nct.ppf(confidence, n - 1, stats.norm.ppf(1 - rate) * math.sqrt(n)) / math.sqrt(n))
     limit = float(deviations.mean() + factor * deviations.std(ddof=1))
-    return Estimate("normal distribution's tolerance limit", limit, None, None, None, n, kept=True)
+    return Estimate("normal distribution's tolerance limit", limit, None, None, None, n)
 
 
 def _centre_and_spread(values: Floats) -> tuple[float, float]:

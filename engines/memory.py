@@ -15,7 +15,7 @@ SOFTNESS = 3.0  # of the limit to a level's length, in mean squares of golden fe
 
 
 class Memory(nn.Module):
-    """Limited golden features of places, and their means over tokens; float32 in every precision."""
+    """Limited golden features of places, and their means over tokens; float32 in the half-precision graph, too."""
 
     places: Tensor
     tokens: Tensor
