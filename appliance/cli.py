@@ -163,7 +163,7 @@ def _log_events(running: RunningLine, stop: Stop) -> None:
     from appliance.console_log import EventLog
     from appliance.messages import Verdict
 
-    log = EventLog(console, as_json=True)
+    log = EventLog(console, as_json=True, goes_on=True)
     log.say("info", "the line runs", {"recipe": running.recipe_name, "engine": running.engine_target})
     while True:
         last_round = not running.running

@@ -29,7 +29,7 @@ def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -
 
     loaded = load_line(line, config_dir)
     port = make_plc(loaded)
-    log = EventLog(console, as_json or not sys.stdout.isatty())
+    log = EventLog(console, as_json or not sys.stdout.isatty(), goes_on=True)
     manager = ServiceManager()
     with StopSignal() as signalled:
         subscriber = Subscriber(loaded, "plc", catch_up=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 
 from appliance.cli_options import AsJson, ConfigDir, LineName
+from engines.errors import ConfigError
 
 if TYPE_CHECKING:
     from appliance.config import Line
@@ -38,7 +40,6 @@ def history(
     from appliance.config import load_line, need_journal
     from appliance.console_log import EventLog
     from appliance.journal import Query, search
-    from engines.errors import ConfigError
 
     query = Query(rejects=rejects, since=_moment("--since", since), until=_moment("--until", until), part=part)
     log = EventLog(console, as_json)
@@ -66,7 +67,6 @@ def show(
     from appliance.config import load_line
     from appliance.console_log import verdict_line
     from appliance.showing import part_picture
-    from engines.errors import ConfigError
     from engines.images import png_bytes
 
     file = output or Path(f"part-{part}.png")
@@ -120,13 +120,30 @@ def replay(
 
 
 @records.command(epilog="Example:  inspect audit --line 3")
-def audit(line: LineName, config_dir: ConfigDir = None) -> None:
-    """Examine the whole journal: exit status 1 when a row was changed or removed after it was written."""
+def audit(
+    line: LineName,
+    config_dir: ConfigDir = None,
+    noted: Annotated[
+        str | None, typer.Option(help="The end that an earlier audit told, ROW:DIGITS: it must still be there.", metavar="END")
+    ] = None,
+) -> None:
+    """Examine the whole journal: exit status 1 when a row was changed or removed after it was written.
+
+    Who can write the file can also write it anew with all its links, or cut off its end; that shows only beside an end that
+    was noted elsewhere.
+    """
     from appliance.config import load_line, need_journal
+    from appliance.journal import Anchor
     from appliance.journal import audit as examine
 
     file = need_journal(load_line(line, config_dir))
-    found = examine(file)
+    anchor = None
+    if noted is not None:
+        if not re.fullmatch(r"\d+:[0-9a-f]{8,64}", noted):
+            raise ConfigError(f"--noted {noted}: give it as an audit told it, such as 1200:0a1b2c3d4e5f6071")
+        row, digits = noted.split(":")
+        anchor = Anchor(int(row), digits)
+    found = examine(file, anchor)
     for fault in found.faults:
         console.print(f"[bold red]changed[/] {file}: {fault}", soft_wrap=True)
     if found.missing:
@@ -138,6 +155,9 @@ def audit(line: LineName, config_dir: ConfigDir = None) -> None:
         raise typer.Exit(1)
     challenges = f" and {found.challenges} challenges" if found.challenges else ""
     console.print(f"{file}: {found.rows - found.challenges} verdicts{challenges}, the chain holds", soft_wrap=True)
+    if found.end is not None and found.end.row:
+        end = f"{found.end.row}:{found.end.chain}"
+        console.print(f"its end is {end}; note that elsewhere, and audit later with --noted {end}", soft_wrap=True)
 
 
 def _on_engine(line: Line, target: str | None, precision: str | None) -> Line:
@@ -157,8 +177,6 @@ def _on_engine(line: Line, target: str | None, precision: str | None) -> Line:
 def _moment(option: str, text: str | None) -> str | None:
     """A time as the journal writes it. Raises ConfigError for what is none."""
     from datetime import UTC, datetime
-
-    from engines.errors import ConfigError
 
     if text is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,16 @@ COLOURS = {"pass": "green", "reject": "bold red", "info": "cyan", "warning": "ye
 
 
 class EventLog:
-    """Writes events to standard output; a pipe gets one JSON object an event."""
+    """Writes events to standard output; a pipe gets one JSON object an event.
 
-    def __init__(self, console: Console, as_json: bool) -> None:
-        self._console, self._json = console, as_json
+    ``goes_on``: for a command whose work is not to be told, but done. What a full disk or a reader that has gone does not
+    take is left out then, and told of when it is taken again.
+    """
+
+    def __init__(self, console: Console, as_json: bool, goes_on: bool = False) -> None:
+        self._console, self._json, self._goes_on = console, as_json, goes_on
+        self._left_out = 0
+        self._torn = False  # the last event was taken in part
 
     def say(self, severity: str, text: str, details: dict[str, object] | None = None) -> None:
         """Something that happened."""
@@ -63,8 +70,21 @@ class EventLog:
         self._write(event)
 
     def _write(self, event: dict[str, object]) -> None:
-        sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
-        sys.stdout.buffer.flush()
+        if not self._goes_on:
+            sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
+            sys.stdout.buffer.flush()
+            return
+        if self._left_out:
+            event = {**event, "left_out_before": self._left_out}
+        content = b"\n" * self._torn + msgspec.json.encode(event) + b"\n"
+        try:
+            # Not through Python's buffer, which would keep what was refused and fail again at each later event.
+            written = os.write(sys.stdout.fileno(), content)
+        except OSError:
+            self._left_out += 1
+            return
+        self._torn = written < len(content)
+        self._left_out = self._left_out + 1 if self._torn else 0
 
 
 def verdict_line(verdict: Verdict) -> str:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from appliance.journal_chain import FIRST, append, link, open_journal, read_journal
+from appliance.journal_chain import FIRST, append, link, open_journal, plain, read_journal
 from appliance.messages import Verdict
 from appliance.notices import Notify
 from engines.errors import ConfigError
@@ -27,6 +27,7 @@ from engines.errors import ConfigError
 COLLECT_S = 0.04  # between the first verdict of a transaction and its writing
 RETRY_S = 1.0
 MOST_WAITING = 20_000  # verdicts, some kilobytes each, while the disk refuses
+NOTED = 16  # hexadecimal digits of a link that a person notes
 LEAST_FREE = 1_000_000  # bytes, for SQLite's own files
 
 
@@ -127,11 +128,22 @@ class Audit(NamedTuple):
     rows: int
     faults: list[str]  # the chain does not hold
     missing: int  # verdicts between others of the same epoch: told on the line, but never written
-    challenges: int = 0  # rows that are no verdicts
+    challenges: int  # rows that are no verdicts
+    end: Anchor | None  # to be noted; None where the rows could not be read to the end
 
 
-def audit(file: Path) -> Audit:
-    """Examine the whole journal. Raises ConfigError when it cannot be read."""
+class Anchor(NamedTuple):
+    """Where a journal ended once, noted elsewhere: what was cut off or written anew with all its links is seen by it only."""
+
+    row: int
+    chain: str  # hexadecimal, or the beginning of it
+
+
+def audit(file: Path, anchor: Anchor | None = None) -> Audit:
+    """Examine the whole journal, and that it still holds what an earlier examination noted.
+
+    Raises ConfigError when it cannot be read.
+    """
     faults: list[str] = []
     chain, expected, missing, rows, challenges = FIRST, 1, 0, 0, 0
     last: _Place | None = None
@@ -143,9 +155,11 @@ def audit(file: Path) -> Audit:
                 rows += 1
                 if number != expected:
                     faults.append(f"rows {expected} to {number - 1} are gone")
-                elif link(chain, content.encode()) != kept:
+                elif link(chain, plain(content)) != kept:
                     faults.append(f"row {number} was changed, or the one before")
-                chain, expected = kept, number + 1
+                chain, expected = plain(kept), number + 1
+                if anchor is not None and number == anchor.row and not chain.hex().startswith(anchor.chain):
+                    faults.append(f"row {number} is not the one that was noted: the rows up to it were written anew")
                 try:
                     place = msgspec.json.decode(content, type=_Place)
                 except msgspec.DecodeError:
@@ -156,10 +170,12 @@ def audit(file: Path) -> Audit:
                 last = place
         except sqlite3.Error as error:
             faults.append(f"row {expected} cannot be read ({error})")
-            return Audit(rows, faults, missing, challenges)
+            return Audit(rows, faults, missing, challenges, None)
     if head != (expected - 1, chain):
         faults.append(f"the head tells of {head[0]} rows, the last one there is {expected - 1}: rows at the end were changed")
-    return Audit(rows, faults, missing, challenges)
+    if anchor is not None and expected <= anchor.row:
+        faults.append(f"rows {expected} to {anchor.row}, which were there when that was noted, are gone")
+    return Audit(rows, faults, missing, challenges, Anchor(expected - 1, chain.hex()[:NOTED]))
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):

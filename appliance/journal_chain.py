@@ -77,6 +77,11 @@ def link(before: bytes, content: bytes) -> bytes:
     return hashlib.sha256(before + content).digest()
 
 
+def plain(cell: object) -> bytes:
+    """What a cell holds; an edited one may hold anything."""
+    return cell if isinstance(cell, bytes) else str(cell).encode()
+
+
 def write_record(file: Path, content: bytes) -> int:
     """Add what is no verdict; returns its row's number. Raises ConfigError when it cannot be written."""
     try:
@@ -101,7 +106,7 @@ def records(file: Path) -> Iterator[Row]:
             for number, content, chain, before in database.execute(statement):
                 if number == 1:
                     before = FIRST
-                yield Row(number, content, before is not None and link(before, content.encode()) == chain)
+                yield Row(number, content, before is not None and link(plain(before), plain(content)) == chain)
         except sqlite3.Error as error:
             raise ConfigError(f"{file}: cannot be read as a journal ({error}); restore it from its backup") from error
 

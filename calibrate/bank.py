@@ -41,9 +41,8 @@ class Pinned:
     """One template."""
 
     def __init__(self, network: Network, fitted: FeatureSource, held_out: FeatureSource, golden: Golden, template: int) -> None:
-        """``template`` is its index among the golden samples; it may be one that is held out."""
-        source, samples = (held_out, golden.held_out) if template in golden.held_out else (fitted, golden.fitted)
-        self._features = source.frame(network, samples.index(template))
+        """``template`` is its index among the golden samples."""
+        self._features = fitted.frame(network, golden.fitted.index(template))
         self._sample, self._picture = template, golden.images[template]
 
     def draw(self, frames: Tensor, generator: torch.Generator) -> Tensor:

@@ -15,7 +15,7 @@ from calibrate.held_out import Picture, held_out_samples, known_rejects
 from calibrate.scoring import MINIMUM_AREA, Measured, Scorer
 from calibrate.thresholding import Floats, choose_score, cut, method, promise, scale_of
 from engines.building import verify_engine
-from engines.errors import RecipeError
+from engines.errors import ImageError, RecipeError
 from engines.geometry import Pixels
 from engines.golden_samples import read_samples
 from engines.ignore_mask import ignored_map
@@ -27,6 +27,7 @@ from engines.targets import TARGETS
 from engines.thresholds import FILE, Scale, Scored, Thresholds, kept_mask, load_history, load_thresholds, save_thresholds
 
 TYPICAL = 60  # fitted samples, at most, that tell what is typical and which score is best
+FEWEST = 2  # held-out samples: of one alone no spread can be told
 SYNTHETIC = 36  # defects drawn onto them where there are no known rejects
 Say = Callable[[str], None]
 Tell = Callable[[int, int], None]
@@ -63,6 +64,11 @@ def calibrate_thresholds(request: ThresholdsRequest, say: Say, tell: Tell) -> Th
     rng = np.random.default_rng(manifest.seed)
     typical = [fitted[i] for i in sorted(rng.permutation(len(fitted))[:TYPICAL])]
     held_out = held_out_samples(request.golden, request.known_good, manifest, say)
+    if len(held_out) < FEWEST:
+        raise ImageError(
+            f"{request.golden}: {len(held_out)} good picture that took no part in the fit, and thresholds need {FEWEST} at "
+            "least; give a folder of more with --known-good"
+        )
     rejects = known_rejects(request.rejects, manifest) if request.rejects is not None else []
     defects = [one.image for one in rejects] or [with_defect(typical[i % len(typical)], rng, i) for i in range(SYNTHETIC)]
     images = [*typical, *defects, *(one.image for one in held_out)]
@@ -95,7 +101,8 @@ def calibrate_thresholds(request: ThresholdsRequest, say: Say, tell: Tell) -> Th
         samples=samples,
         rejects=_scored(rejects, of_defects, column, scale) if rejects else (),
         candidates=candidates,
-        choice=f"of {len(defects)} {shown} the weakest tenth clears all of {len(typical)} good parts by the widest margin",
+        choice=f"the weakest tenth of {len(defects)} {shown} lies {candidates[score].margin:+.1f} spreads from the highest of "
+        f"{len(typical)} good parts, the widest margin of the three scores",
         ignore_mask=None if mask is None else hashlib.sha256(png_bytes(mask)).hexdigest(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         created_by=request.by or getpass.getuser(),
@@ -136,7 +143,7 @@ def prove_again(recipe: Recipe, target: str, precision: str, golden: Path, say: 
     if TARGETS[target].reference == precision:
         return
     say(f"comparing the verdicts of {target} {precision} with the reference's")
-    record = verify_engine(recipe, target, precision, golden, None, tell)  # type: ignore[arg-type]  # the engine was loaded
+    record = verify_engine(recipe, target, precision, golden, None, say, tell)  # type: ignore[arg-type]  # the engine was loaded
     if record.parity is None or not record.parity.passed:
         raise RecipeError(
             f"{recipe.folder}: with these thresholds {target} {precision} gives other verdicts than the reference, so that no "

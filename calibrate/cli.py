@@ -48,7 +48,8 @@ def fit(
         str | None, typer.Option(help="thfr: per cent of the fitted golden samples to keep as templates: 10, 25, 50 or 100.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=10, help="Fitting steps; default: 600 for small; 20000 (tfa-net) or 5000 (thfr) for base.")
+        int | None,
+        typer.Option(min=10, help="Fitting steps; default: 800 (tfa-net) or 600 (thfr) for small; 20000 or 5000 for base."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights on the same machine.")] = 0,
     skip_damaged: Annotated[

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from calibrate.golden import content_digest
 from engines.errors import ImageError
 from engines.geometry import Pixels
 from engines.golden_samples import read_samples, resize
@@ -32,14 +33,14 @@ def held_out_samples(golden: Path, known_good: Path | None, manifest: Manifest, 
     images = read_samples(golden, manifest, held_out=True)
     pictures = [Picture(sample.name, sample.sha256, image) for sample, image in zip(kept, images, strict=True)]
     added = _read_folder(known_good, manifest, "known-good part; leave --known-good out") if known_good is not None else []
-    fitted = {_content(image) for image in read_samples(golden, manifest, held_out=False)} if added else set()
-    overlapping = [picture.name for picture in added if _content(picture.image) in fitted]
+    fitted = {content_digest(image) for image in read_samples(golden, manifest, held_out=False)} if added else set()
+    overlapping = [picture.name for picture in added if content_digest(picture.image) in fitted]
     if overlapping:
         raise ImageError(
             f"{known_good}: {len(overlapping)} of its pictures took part in the fit, the first is {overlapping[0]}, and say "
             "nothing of new parts; take them out of that folder"
         )
-    once = {_content(picture.image): picture for picture in reversed([*pictures, *added])}
+    once = {content_digest(picture.image): picture for picture in reversed([*pictures, *added])}
     if copies := len(pictures) + len(added) - len(once):
         say(f"{copies} of the held-out pictures are copies of others, which count once")
     return list(reversed(once.values()))
@@ -59,7 +60,3 @@ def _read_folder(folder: Path, manifest: Manifest, what: str) -> list[Picture]:
     if not pictures:
         raise ImageError(f"{folder}: no picture of a {what}, or give another folder")
     return pictures
-
-
-def _content(image: Pixels) -> str:
-    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()

@@ -62,7 +62,7 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
             f"--recipe {request.recipe}: no folder can be made there ({error.strerror}); choose another"
         ) from error
     config = _config(request)
-    golden = read_golden(request.golden, request.seed, request.skip_damaged, say)
+    golden = read_golden(request.golden, request.seed, request.skip_damaged, say, request.template)
     geometry = _geometry(request, golden, config)
     asked = _asked_template(request, golden)
     defaults = DEFAULTS[request.network][request.profile]

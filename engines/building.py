@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from engines.built import RECORD, BuildRecord, engine_folder, read_record
+from engines.built import RECORD, BuildRecord, engine_folder, need_intact
 from engines.errors import EngineError, ImageError
 from engines.geometry import Pixels
 from engines.golden_samples import read_samples, resize
+from engines.ignore_mask import ignored_by
 from engines.images import list_images, read_image
 from engines.parity import Parity, compare
 from engines.recipe import Recipe, write_file, written_aside
@@ -25,6 +27,7 @@ from engines.thresholds import Thresholds, load_thresholds
 SYNTHETIC = 24  # defects drawn onto held-out golden samples
 BISECTED = 8  # frames to find a failing layer on
 HALF = ("float16", "bfloat16")
+SHORT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "outofmemory")  # torch, OpenVINO, CUDA, TensorRT
 Say = Callable[[str], None]
 Tell = Callable[[int, int], None]
 
@@ -48,22 +51,16 @@ def build_engine(
         for attempt in range(module.attempts(precision)):
             say(f"building {target} {precision}" + (f", attempt {attempt + 1}: more layers stay exact" if attempt else ""))
             begun = time.monotonic()
-            try:
+            with enough_memory(f"{target} {precision} was built"):
                 module.build(recipe, precision, aside, samples, attempt)
-            except MemoryError as error:
-                raise EngineError(
-                    f"out of memory while {target} {precision} was built; stop what else runs on this box, then build again"
-                ) from error
-            seconds = time.monotonic() - begun
-            say(f"built in {seconds:.0f} s; comparing with the reference on {len(images)} frames")
-            engine = module.load(recipe, precision, aside, 1)
-            parity = prove(engine, recipe, precision, thresholds, images, tell)
+                seconds = time.monotonic() - begun
+                say(f"built in {seconds:.0f} s; comparing with the reference on {len(images)} frames")
+                engine = module.load(recipe, precision, aside, 1)
+                parity = prove(engine, recipe, precision, thresholds, images, tell)
             engine.close()
             if parity.passed:
                 break
-        if not parity.passed and precision in HALF:
-            layer = failing_layer(recipe, precision, thresholds, images[:BISECTED])
-            say(f"the answer is lost at layer {layer}" if layer else "no single layer's rounding loses the answer")
+        _name_layer(recipe, precision, parity, thresholds, images, say)
         files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(aside.iterdir())}
         record = BuildRecord(
             recipe.digest,
@@ -80,15 +77,19 @@ def build_engine(
 
 
 def verify_engine(
-    recipe: Recipe, target: str, precision: Precision, golden: Path, rejects: Path | None, tell: Tell
+    recipe: Recipe, target: str, precision: Precision, golden: Path, rejects: Path | None, say: Say, tell: Tell
 ) -> BuildRecord:
-    """Compare a built engine with the reference anew, and renew its report."""
-    module = target_module(target, precision)
+    """Compare a built engine with the reference anew, and renew its report. Raises EngineError for one that was changed."""
+    if TARGETS[target].reference == precision:
+        raise EngineError(f"{target} {precision} is the reference itself: nothing to compare")
+    record = need_intact(recipe, target, precision)
     folder = engine_folder(recipe, target, precision)
-    record = read_record(folder)
-    engine = module.load(recipe, precision, folder, 1)
-    parity = prove(engine, recipe, precision, load_thresholds(recipe), proof_images(recipe, golden, rejects), tell)
+    thresholds, images = load_thresholds(recipe), proof_images(recipe, golden, rejects)
+    with enough_memory(f"{target} {precision} was compared"):
+        engine = target_module(target, precision).load(recipe, precision, folder, 1)
+        parity = prove(engine, recipe, precision, thresholds, images, tell)
     engine.close()
+    _name_layer(recipe, precision, parity, thresholds, images, say)
     record = msgspec.structs.replace(record, parity=parity)
     save_record(folder, record)
     return record
@@ -98,7 +99,28 @@ def prove(
     engine: Engine, recipe: Recipe, precision: Precision, thresholds: Thresholds | None, images: list[Pixels], tell: Tell
 ) -> Parity:
     """The parity report of an engine."""
-    return compare(engine, load_reference(recipe), precision, recipe.manifest.geometry, thresholds, images, tell)
+    geometry, ignored = recipe.manifest.geometry, ignored_by(recipe, thresholds)
+    return compare(engine, load_reference(recipe), precision, geometry, thresholds, ignored, images, tell)
+
+
+@contextmanager
+def enough_memory(what: str) -> Iterator[None]:
+    """Turn every library's way to say that memory is short, of the box or of the GPU, into one EngineError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or any(words in str(error).lower() for words in SHORT_OF_MEMORY)):
+            raise
+        raise EngineError(f"out of memory while {what}; stop what else runs on this box, then try again") from error
+
+
+def _name_layer(
+    recipe: Recipe, precision: Precision, parity: Parity, thresholds: Thresholds | None, images: list[Pixels], say: Say
+) -> None:
+    """Say where a half-precision network that failed the gate loses the answer."""
+    if not parity.passed and precision in HALF:
+        layer = failing_layer(recipe, precision, thresholds, images[:BISECTED])
+        say(f"the answer is lost at layer {layer}" if layer else "no single layer's rounding loses the answer")
 
 
 def failing_layer(recipe: Recipe, precision: Precision, thresholds: Thresholds | None, images: list[Pixels]) -> str | None:
@@ -111,9 +133,10 @@ def failing_layer(recipe: Recipe, precision: Precision, thresholds: Thresholds |
 
     graph, reference = load_graph(recipe), load_reference(recipe)
     engine, geometry = TorchEngine(graph, precision), recipe.manifest.geometry
+    ignored = ignored_by(recipe, thresholds)
 
     def holds() -> bool:
-        return compare(engine, reference, precision, geometry, thresholds, images, lambda _done, _total: None).passed
+        return compare(engine, reference, precision, geometry, thresholds, ignored, images, lambda _done, _total: None).passed
 
     tiles = torch.from_numpy(geometry.cut_new(images[0])).to(graph.weights.device)
     return first_failing_layer(graph, tiles, getattr(torch, precision), holds)

@@ -58,8 +58,27 @@ def load_engine(recipe: Recipe, target: str, precision: str, streams: int = 1, *
     if TARGETS[target].reference == precision:
         need_one_stream(target, streams)
         return load_reference(recipe)
+    record = need_intact(recipe, target, precision)
     folder = engine_folder(recipe, target, precision)
-    options = f"--recipe {recipe.folder} --golden DIR --target {target} --precision {precision}"
+    thresholds = None if any_thresholds else load_thresholds(recipe)
+    verify = f"prove it with: engines verify {_options(recipe, target, precision)}"
+    compared = record.parity is not None and (thresholds is None or record.parity.thresholds_digest == thresholds.digest)
+    if record.parity is None or not (compared or any_thresholds):
+        raise EngineError(f"{folder}: no parity report for the thresholds as they are now; {verify}")
+    if not (record.parity.close if any_thresholds else record.parity.passed):
+        raise EngineError(f"{folder}: the parity gate was not passed ({describe(record.parity)}); choose another precision")
+    engine: Engine = module.load(recipe, precision, folder, streams)
+    return engine
+
+
+def need_intact(recipe: Recipe, target: str, precision: str) -> BuildRecord:
+    """The record of an engine that was built for this recipe, here, and not changed since.
+
+    Raises EngineError with the mending command for any other; none of its files was opened then.
+    """
+    module = target_module(target, precision)
+    folder = engine_folder(recipe, target, precision)
+    options = _options(recipe, target, precision)
     if not (folder / RECORD).is_file():
         raise EngineError(f"{recipe.folder}: no engine for {target} {precision}; build it with: engines build {options}")
     record = read_record(folder)
@@ -77,21 +96,18 @@ def load_engine(recipe: Recipe, target: str, precision: str, streams: int = 1, *
     ]
     if differing:
         raise EngineError(f"{folder}: built with {', '.join(differing)}; {build_again}")
-    thresholds = None if any_thresholds else load_thresholds(recipe)
-    verify = f"prove it with: engines verify {options}"
-    compared = record.parity is not None and (thresholds is None or record.parity.thresholds_version == thresholds.version)
-    if record.parity is None or not (compared or any_thresholds):
-        raise EngineError(f"{folder}: no parity report for the thresholds as they are now; {verify}")
-    if not (record.parity.close if any_thresholds else record.parity.passed):
-        raise EngineError(f"{folder}: the parity gate was not passed ({describe(record.parity)}); choose another precision")
-    engine: Engine = module.load(recipe, precision, folder, streams)
-    return engine
+    return record
 
 
 def describe(parity: Parity) -> str:
     """A parity report in one line."""
     return (
         f"{parity.frames} frames, map error {parity.map_error:.3g} (limit {parity.limits.map_error:g}), "
-        f"correlation {parity.correlation:.5f} (limit {parity.limits.correlation:g}), "
+        f"score error {parity.score_error:.3g}, correlation {parity.correlation:.5f} (limit {parity.limits.correlation:g}), "
         f"{parity.flips} verdicts flipped outside a guard band of {parity.limits.guard_band:.1%}"
     )
+
+
+def _options(recipe: Recipe, target: str, precision: str) -> str:
+    """Of the commands that build and prove an engine."""
+    return f"--recipe {recipe.folder} --golden DIR --target {target} --precision {precision}"

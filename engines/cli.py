@@ -89,7 +89,7 @@ def verify(
     precision = precision or default_precision(target)
     target_module(target, precision)
     with Steps(console, "comparing").shown() as steps:
-        record = verify_engine(loaded, target, precision, samples, rejects, steps.tell)  # type: ignore[arg-type]  # checked above
+        record = verify_engine(loaded, target, precision, samples, rejects, steps.say, steps.tell)  # type: ignore[arg-type]  # checked above
     _tell_outcome(loaded, target, precision, record.parity)
     if device is Device.CUDA:
         _measure_on_gpu(loaded)

@@ -1,6 +1,7 @@
 """The parity gate: an engine's answers beside the float32 reference's, on golden samples, synthetic defects and known rejects.
 
-Maps may differ by what the precision costs; verdicts may not, except for frames whose reference lies within a guard band around
+They are compared as a line judges them, without what an ignore-mask leaves out.  Maps and scores may differ by what the
+precision costs; verdicts may not, except for frames whose reference lies within a guard band around
 the thresholds, where a rounding decides either way.
 """
 
@@ -12,10 +13,13 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from msgspec import Meta
 
 from engines.geometry import Geometry, Pixels
+from engines.recipe import Sha256
 from engines.regions import reject_margin
+from engines.scores import frame_scores
 from engines.targets import Engine, Precision, run_once
 from engines.thresholds import Thresholds
 
@@ -23,7 +27,9 @@ from engines.thresholds import Thresholds
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a precision may cost."""
 
-    map_error: Annotated[float, Meta(description="largest |map - reference| / |reference| of a frame, Euclidean")]
+    map_error: Annotated[
+        float, Meta(description="largest |map - reference| / |reference| of a frame, Euclidean; and of a score, relative")
+    ]
     correlation: Annotated[float, Meta(description="least correlation of a frame's map with the reference's")]
     guard_band: Annotated[float, Meta(description="share of a threshold within which a verdict may flip")]
 
@@ -49,11 +55,13 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flips_in_band: int
     latency_ms: float  # median, one frame at a time
     reference_latency_ms: float
+    thresholds_digest: Annotated[Sha256 | None, Meta(description="of the same thresholds")] = None
 
     @property
     def close(self) -> bool:
         """Whether its numbers are near the reference's; whatever compares as false, NaN included, is not."""
-        return self.frames > 0 and self.map_error <= self.limits.map_error and self.correlation >= self.limits.correlation
+        near = self.map_error <= self.limits.map_error and self.score_error <= self.limits.map_error
+        return self.frames > 0 and near and self.correlation >= self.limits.correlation
 
     @property
     def passed(self) -> bool:
@@ -67,10 +75,14 @@ def compare(
     precision: Precision,
     geometry: Geometry,
     thresholds: Thresholds | None,
+    ignored: npt.NDArray[np.bool_] | None,
     images: Sequence[Pixels],
     tell: Callable[[int, int], None],
 ) -> Parity:
-    """Run both engines over the pictures; without thresholds there are no verdicts to compare."""
+    """Run both engines over the pictures; without thresholds there are no verdicts to compare.
+
+    ``ignored`` (H, W) marks the map's pixels that the thresholds leave out.
+    """
     limits = LIMITS[precision]
     slot, truth = engine.new_slot(), reference.new_slot()
     errors, correlations, score_errors, flips, band = [], [], [], 0, 0
@@ -80,6 +92,9 @@ def compare(
             begun = time.perf_counter()
             run_once(one, image, geometry)
             taken.append((time.perf_counter() - begun) * 1e3)
+            if ignored is not None:
+                one.frame_map[ignored] = 0
+                one.scores[:] = frame_scores(one.frame_map)
         errors.append(float(np.linalg.norm(slot.frame_map - truth.frame_map) / np.linalg.norm(truth.frame_map)))
         correlations.append(float(np.corrcoef(slot.frame_map.ravel(), truth.frame_map.ravel())[0, 1]))
         score_errors.append(float(np.max(np.abs(slot.scores - truth.scores) / np.abs(truth.scores))))
@@ -92,6 +107,7 @@ def compare(
     return Parity(
         frames=len(images),
         thresholds_version=thresholds.version if thresholds else None,
+        thresholds_digest=thresholds.digest if thresholds else None,
         limits=limits,
         map_error=_worst(errors, max),
         correlation=_worst(correlations, min),

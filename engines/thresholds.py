@@ -6,6 +6,7 @@ a new fit.  It is bound to one recipe by that recipe's digest.  Every version th
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import shutil
@@ -115,6 +116,11 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created_by: str
     note: str
     restores: int | None = None  # the version that was taken up again
+
+    @property
+    def digest(self) -> Sha256:
+        """SHA-256 of all that they say."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
     @property
     def held_out_scores(self) -> tuple[float, ...]:

@@ -39,7 +39,7 @@ class Frame:
     """
 
     number: int  # the camera's frame number, counted on without wrapping
-    captured_ns: int  # monotonic clock, when the picture was here
+    captured_ns: int  # monotonic clock: when it was triggered, where that is done here; else when the picture was here
     camera_time: int  # the camera's own clock, in its ticks; 0 where it has none
     image: Pixels | None
     fault: str | None = None

@@ -11,7 +11,7 @@ import numpy as np
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.counter import GIGE_COUNTER_SPAN, FrameCounter
-from appliance.capture.trigger_clock import TriggerClock
+from appliance.capture.trigger_clock import TriggerClock, from_trigger
 from appliance.config import AravisConfig, FeatureValue, Line
 from engines.geometry import Pixels
 
@@ -42,8 +42,9 @@ class AravisCamera:
     state: CameraState = "here"
     patient = False
 
-    def __init__(self, config: AravisConfig, line_file: str) -> None:
+    def __init__(self, config: AravisConfig, line_file: str, deadline_ms: int) -> None:
         self._config, self._line_file = config, line_file
+        self._limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
         self._camera: Any = None
         self._stream: Any = None
         self._counter = FrameCounter(None)
@@ -175,10 +176,10 @@ class AravisCamera:
     def _grab_triggered(self, timeout_s: float) -> list[Frame]:
         if not self._clock.wait(timeout_s):
             return []
-        limit = self._config.timeout_ms
+        limit, triggered_ns = self._limit_ms, time.monotonic_ns()
         self._camera.software_trigger()
         if frames := self._frames(self._stream.timeout_pop_buffer(limit * 1000)):
-            return frames
+            return from_trigger(frames, triggered_ns)
         if self._control_lost:
             raise self._lost("control of it was lost")
         # A picture that comes after all must not be taken for the next part's.
@@ -186,7 +187,8 @@ class AravisCamera:
         while (buffer := self._stream.try_pop_buffer()) is not None:
             self._stream.push_buffer(buffer)
         self._camera.start_acquisition()
-        return [self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger", silent=True)]
+        missing = self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger", silent=True)
+        return from_trigger([missing], triggered_ns)
 
     def _frames(self, buffer: Any) -> list[Frame]:
         """The frame in a buffer, after one without picture for each number that the counter skipped."""
@@ -229,4 +231,4 @@ def connect(line: Line, frame_size: tuple[int, int]) -> AravisCamera:
     config = line.config.camera
     if not isinstance(config, AravisConfig):
         raise TypeError(f"not an Aravis camera: {config}")
-    return AravisCamera(config, str(line.file))
+    return AravisCamera(config, str(line.file), line.config.decision.deadline_ms)

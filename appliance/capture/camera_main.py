@@ -43,7 +43,7 @@ class CameraMain:
         """In a thread of its own: tell that this process lives, also while the camera is opened or waited for."""
         try:
             while True:
-                self._channel.send(Alive(self._moved_ns))
+                self._channel.send(Alive(self._moved_ns, time.monotonic_ns()))
                 time.sleep(BEAT_S)
         except OSError:
             os._exit(0)  # the line is gone, whatever the vendor's library is at

@@ -39,7 +39,7 @@ class CameraProcess:
         self._poll = select.poll()
         self._poll.register(ours, select.POLLIN)
         self._step_s = OPEN_S  # the longest step allowed
-        self._heard_s = time.monotonic()
+        self._heard_s = self.told_s = time.monotonic()  # received last; when its last sign of life was sent
         self._size = 0
         self.silent = False
         self.opened = False
@@ -75,7 +75,8 @@ class CameraProcess:
         self._heard_s = time.monotonic()
         self.silent = False
         if isinstance(report, Alive):
-            step_s = self._heard_s - report.moved_ns / 1e9
+            self.told_s = report.sent_ns / 1e9
+            step_s = self.told_s - report.moved_ns / 1e9
             if step_s > self._step_s:
                 raise CameraLostError(f"camera {self._name}: its driver has hung for {step_s:.1f} s, and is killed")
             return []

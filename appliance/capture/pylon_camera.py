@@ -10,7 +10,7 @@ from pypylon import genicam, pylon
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.counter import GIGE_COUNTER_SPAN, FrameCounter
-from appliance.capture.trigger_clock import TriggerClock
+from appliance.capture.trigger_clock import TriggerClock, from_trigger
 from appliance.config import FeatureValue, Line, PylonConfig
 from engines.geometry import Pixels
 
@@ -24,8 +24,9 @@ class PylonCamera:
     state: CameraState = "here"
     patient = False
 
-    def __init__(self, config: PylonConfig, line_file: str) -> None:
+    def __init__(self, config: PylonConfig, line_file: str, deadline_ms: int) -> None:
         self._config, self._line_file = config, line_file
+        self._limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
         self._camera: Any = None
         self._counter = FrameCounter(None)
         self._converter = pylon.ImageFormatConverter()
@@ -134,18 +135,19 @@ class PylonCamera:
     def _grab_triggered(self, timeout_s: float) -> list[Frame]:
         if not self._clock.wait(timeout_s):
             return []
-        limit = self._config.timeout_ms
+        limit, triggered_ns = self._limit_ms, time.monotonic_ns()
         if self._camera.WaitForFrameTriggerReady(limit, pylon.TimeoutHandling_Return):
             self._camera.ExecuteSoftwareTrigger()
             frames = self._frames(self._camera.RetrieveResult(limit, pylon.TimeoutHandling_Return))
             if frames:
-                return frames
+                return from_trigger(frames, triggered_ns)
         if self._camera.IsCameraDeviceRemoved():
             raise self._gone("lost")
         # A picture that comes after all must not be taken for the next part's: grab anew, which empties the queue.
         self._camera.StopGrabbing()
         self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
-        return [self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger", silent=True)]
+        missing = self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger", silent=True)
+        return from_trigger([missing], triggered_ns)
 
     def _frames(self, result: Any) -> list[Frame]:
         """The frame in a grab result, after one without picture for each number that the counter skipped."""
@@ -189,4 +191,4 @@ def connect(line: Line, frame_size: tuple[int, int]) -> PylonCamera:
     config = line.config.camera
     if not isinstance(config, PylonConfig):
         raise TypeError(f"not a pylon camera: {config}")
-    return PylonCamera(config, str(line.file))
+    return PylonCamera(config, str(line.file), line.config.decision.deadline_ms)

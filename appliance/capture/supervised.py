@@ -34,6 +34,7 @@ class SupervisedCamera:
         self._next_try_s, self._pause_s = 0.0, RETRY_FIRST_S
         self._heard_s = self._due_s = time.monotonic()  # triggers are counted from here on, with or without a camera
         self.simulated = self._lost = False
+        self._raised: AlarmKind = ""  # what the present absence was told as
 
     @property
     def state(self) -> CameraState:
@@ -70,7 +71,8 @@ class SupervisedCamera:
                     self._is_back()
                 return self._missed()
             frames = self._numbered(frames)
-            if time.monotonic() - self._heard_s > self._config.stall_s:
+            # By the process's clock: whatever came before its last sign of life has been taken, however late.
+            if self._process.told_s - self._heard_s > self._config.stall_s:
                 stalled = f"no picture and no broken one for {self._config.stall_s:g} s"
                 self._lose(f"camera {self._config.identity}: {stalled}", "stall")
             return frames
@@ -111,13 +113,16 @@ class SupervisedCamera:
         self._is_open()
         self._lost = False
         meanwhile = "got no-image rejects" if self._config.counted else "were not counted: a new epoch begins"
-        self._notify("info", f"camera {self._config.identity}: is back; parts that passed meanwhile {meanwhile}", "camera-lost")
+        self._notify("info", f"camera {self._config.identity}: is back; parts that passed meanwhile {meanwhile}", self._raised)
 
     def _lose(self, why: str, kind: AlarmKind) -> None:
         """Kill the process, and try again after a pause; each pause is twice the one before."""
         self.close()
-        self._lost = True
-        self._notify("error", f"{why} (next try in {self._pause_s:g} s)", kind)
+        if not self._lost:
+            self._lost, self._raised = True, kind
+            self._notify("error", f"{why} (next try in {self._pause_s:g} s)", kind)
+        else:  # the alarm is raised already
+            self._notify("info", f"{why} (next try in {self._pause_s:g} s)")
         self._next_try_s = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, RETRY_LONGEST_S)
 

@@ -61,9 +61,13 @@ class Brought(msgspec.Struct, frozen=True, tag=True):
 
 
 class Alive(msgspec.Struct, frozen=True, tag=True):
-    """From the camera, every `BEAT_S`: the process lives, and began its present step at ``moved_ns`` (monotonic)."""
+    """From the camera, every `BEAT_S`: the process lives at ``sent_ns`` and began its step at ``moved_ns`` (monotonic).
+
+    Both are its own word: the line may read this late, when it did not move itself.
+    """
 
     moved_ns: int
+    sent_ns: int
 
 
 class Halted(msgspec.Struct, frozen=True, tag=True):

@@ -30,6 +30,7 @@ from appliance.subscriber import Liveness, Message, Subscriber
 OLDEST_S = 5.0  # a reject older than this is no use to the PLC: its part is gone
 PERIOD_S, PRESSED_PERIOD_S = 0.05, 0.01  # between two exchanges; while results wait for a slot
 SOON_S = 0.001
+LOOK_S = 1.0  # at least so often the service manager is told that the bridge lives
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 5.0
 TELL_PERIOD_S = 5.0  # between two notices of withdrawn results
 MESSAGES_AT_ONCE = 64
@@ -75,7 +76,7 @@ class Bridge:
         """Carry results until ``stop`` is set; then tell the PLC that nothing is valid any more."""
         try:
             while not stop.is_set():
-                message = self._subscriber.receive(max(0.0, self._due_s - time.monotonic()))
+                message = self._subscriber.receive(min(LOOK_S, max(0.0, self._due_s - time.monotonic())))
                 taken = 0
                 while message is not None:
                     self._take(message)

@@ -82,9 +82,8 @@ def target_module(target: str, precision: str) -> Any:
         # Imported here: a target brings a heavy library, and a line needs only its own.
         return importlib.import_module(info.module)
     except ModuleNotFoundError as error:
-        raise EngineError(
-            f"target {target} needs the library {error.name}; run: pip install 'tfa-inspect[{info.extra or target}]'"
-        ) from error
+        package = "tfa-inspect" + (f"[{info.extra}]" if info.extra else "")
+        raise EngineError(f"target {target} needs the library {error.name}; run: pip install '{package}'") from error
 
 
 def default_precision(target: str) -> str:

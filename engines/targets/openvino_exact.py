@@ -18,7 +18,10 @@ NOT_COMPUTED = frozenset({"Constant", "Parameter", "Result"})
 
 
 def exact_operations(model: Any, convolutions: int) -> set[str]:
-    """Names of the operations to keep: the sums and what follows, and all up to the given number of convolutions."""
+    """Names of the operations to keep: the sums and what follows, and all up to the given number of convolutions.
+
+    Never beyond the last convolution, where the transformers begin: else an engine would be float32 by another name.
+    """
     ordered = [node for node in model.get_ordered_ops() if node.get_type_name() not in NOT_COMPUTED]
     kept: set[str] = set()
     for node in ordered:
@@ -27,13 +30,12 @@ def exact_operations(model: Any, convolutions: int) -> set[str]:
         exact = any(one.get_node().get_friendly_name() in kept and one.get_element_type().is_real() for one in sources)
         if node.get_type_name() == "ReduceSum" or exact:
             kept.add(node.get_friendly_name())
-    seen = 0
+    seen, most = 0, min(convolutions, sum(node.get_type_name() in CONVOLUTIONS for node in ordered) - 1)
     for node in ordered:
         seen += node.get_type_name() in CONVOLUTIONS
-        if seen > convolutions:
+        if seen > most:
             break
-        if convolutions:
-            kept.add(node.get_friendly_name())
+        kept.add(node.get_friendly_name())
     return kept
 
 

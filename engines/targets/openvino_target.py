@@ -69,6 +69,8 @@ def attempts(precision: str) -> int:
 
 def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels], attempt: int) -> None:
     """Export the graph, convert and compile it, and write what `load` reads into ``folder``."""
+    if precision == "int8":
+        _nncf()  # asked for now, not after the conversion
     model = converted(recipe)
     if precision != "float32":
         exact = exact_operations(model, EXACT_CONVOLUTIONS[attempt])
@@ -122,10 +124,7 @@ def _config(precision: str, streams: int) -> dict[str, Any]:
 
 def _quantise(model: Any, golden: Sequence[Pixels], exact: set[str]) -> Any:
     """Post-training quantisation to 8 bits (NNCF), all but the named operations and what gains nothing by it."""
-    try:
-        import nncf
-    except ModuleNotFoundError as error:
-        raise EngineError("int8 needs the library nncf; run: pip install 'tfa-inspect[int8]'") from error
+    nncf = _nncf()
     kinds = {"Subtract", "Power"}  # differences: what they are taken of is nearly equal
     if any(node.get_type_name() == "GroupConvolution" for node in model.get_ops()):
         # A backbone of depthwise convolutions was slower in 8 bits than in bfloat16, and the map's error three times as large.
@@ -138,6 +137,14 @@ def _quantise(model: Any, golden: Sequence[Pixels], exact: set[str]) -> Any:
         model_type=nncf.ModelType.TRANSFORMER,
         ignored_scope=nncf.IgnoredScope(names=sorted(kept)),
     )
+
+
+def _nncf() -> Any:
+    try:
+        import nncf
+    except ModuleNotFoundError as error:
+        raise EngineError("int8 needs the library nncf; run: pip install 'tfa-inspect[int8]'") from error
+    return nncf
 
 
 def _cpu_name() -> str:

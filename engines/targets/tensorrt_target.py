@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -117,13 +118,14 @@ def attempts(precision: str) -> int:
 
 def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels], attempt: int) -> None:
     """Export the half-precision graph and have TensorRT make its plan for this GPU."""
+    _need_gpu()
+    _torch_tensorrt_version()
     import torch_tensorrt
 
     from engines.assemble import load_graph
     from engines.exporting import export_graph
     from engines.half import to_half
 
-    _need_gpu()
     graph = to_half(load_graph(recipe)).cuda()
     geometry = graph.geometry
     tiles = torch.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), dtype=torch.uint8, device="cuda")
@@ -134,9 +136,10 @@ def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels]
         options["use_explicit_typing"] = True
     try:
         plan = convert(export_graph(graph), **options)
-    except torch.cuda.OutOfMemoryError as error:
+    except RuntimeError as error:
         raise EngineError(
-            "the GPU ran out of memory while TensorRT built the plan; stop what else uses it, then build again"
+            f"TensorRT built no plan ({' '.join(str(error).split())[:200]}); see its log above, and whether the GPU's memory "
+            "is taken (nvidia-smi): stop what else uses it, then build again"
         ) from error
     (folder / PLAN).write_bytes(bytes(plan))
 
@@ -144,15 +147,13 @@ def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels]
 def versions() -> dict[str, str]:
     """See `engines.targets`: a plan runs only on the GPU and with the libraries that it was made with."""
     _need_gpu()
-    from importlib.metadata import version
-
     major, minor = torch.cuda.get_device_capability()
     return {
         "gpu": torch.cuda.get_device_name(),
         "compute capability": f"{major}.{minor}",
         "driver": _driver(),
         "tensorrt": trt.__version__,
-        "torch-tensorrt": version("torch-tensorrt"),
+        "torch-tensorrt": _torch_tensorrt_version(),
         "cuda": str(torch.version.cuda),
     }
 
@@ -174,6 +175,15 @@ def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> TensorRt
 def _need_gpu() -> None:
     if not torch.cuda.is_available():
         raise EngineError("the target tensorrt needs an NVIDIA GPU that torch can use; choose the target openvino on this box")
+
+
+def _torch_tensorrt_version() -> str:
+    try:
+        return version("torch-tensorrt")
+    except PackageNotFoundError as error:
+        raise EngineError(
+            "target tensorrt needs the library torch_tensorrt beside tensorrt; run: pip install 'tfa-inspect[tensorrt]'"
+        ) from error
 
 
 def _driver() -> str:

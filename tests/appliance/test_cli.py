@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from appliance.journal import audit
 from engines.recipe import Recipe
 from tests.appliance.conftest import (
     PATIENCE_S,
@@ -93,6 +94,19 @@ def test_signals_stop_lines_that_run_side_by_side_after_their_last_verdict(
         assert last["passed"] + sum(last["rejected"].values()) == len(given)
         assert [verdict["seq"] for verdict in given] == list(range(1, len(given) + 1))
         assert [verdict["frame"] for verdict in given] == list(range(1, len(given) + 1)), "every grabbed part"
+
+
+@pytest.mark.parametrize("told_to", ["a full disk", "a reader that has gone"])
+def test_a_log_that_is_not_taken_does_not_end_a_line(make_line: MakeLine, built: Recipe, told_to: str) -> None:
+    line = make_line(recipe=built.folder, engine=OPENVINO, journal={"file": "journal.db"})
+    words = [Path(sys.executable).with_name("inspect"), "run", "--line", "3", "--config-dir", line.file.parent, "--parts", "5"]
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.Popen(words, stdout=full if told_to == "a full disk" else subprocess.PIPE, stderr=subprocess.PIPE)
+        if process.stdout:
+            process.stdout.close()
+        errors = process.communicate(timeout=PATIENCE_S)[1]
+    assert (process.returncode, errors) == (0, b"")
+    assert audit(line.path("journal.db")).rows == 5
 
 
 def test_watch_prints_verdicts_and_stops_at_a_signal(tmp_path: Path, make_line: MakeLine) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.journal import Audit, Journal, Query, audit, search
+from appliance.journal import Journal, Query, audit, search
 from appliance.messages import Verdict
 from engines.errors import ConfigError
 from engines.recipe import Recipe
@@ -54,7 +54,7 @@ def test_a_journal_holds_every_verdict_as_it_was_given(tmp_path: Path) -> None:
     file = _written(tmp_path / "not" / "there" / "journal.db", verdicts[:20])
     _written(file, verdicts[20:])  # goes on after a restart
     assert list(search(file, Query(), limit=100)) == verdicts[::-1]
-    assert audit(file) == Audit(50, [], 0)
+    assert audit(file)[:4] == (50, [], 0, 0)
 
 
 def test_search_by_verdict_time_and_part(tmp_path: Path) -> None:
@@ -77,6 +77,8 @@ def test_search_by_verdict_time_and_part(tmp_path: Path) -> None:
         ("UPDATE verdicts SET content = replace(content, 'reject', 'pass') WHERE number = 6", "row 6 was changed"),
         ("UPDATE verdicts SET chain = zeroblob(32) WHERE number = 6", "row 6 was changed"),
         ("UPDATE verdicts SET content = '{}' WHERE number = 6", "row 6 was changed"),
+        ('UPDATE verdicts SET content = CAST(\'{"epoch": 1, "seq": 7}\' AS BLOB) WHERE number = 6', "row 6 was changed"),
+        ("UPDATE verdicts SET chain = 'text' WHERE number = 6", "row 6 was changed"),
         ("DELETE FROM verdicts WHERE number IN (4, 5)", "rows 4 to 5 are gone"),
         ("DELETE FROM verdicts WHERE number = 1", "rows 1 to 1 are gone"),
         ("DELETE FROM verdicts WHERE number > 7", "the head tells of 9 rows, the last one there is 7"),
@@ -95,9 +97,22 @@ def test_any_change_is_found(tmp_path: Path, change: str, told: str) -> None:
     assert any(fault.startswith(told) for fault in found.faults), found
 
 
+def test_what_was_written_anew_or_cut_off_with_its_links_is_found_by_a_noted_end(tmp_path: Path) -> None:
+    file = _written(tmp_path / "journal.db", _verdicts(9))
+    noted = audit(file).end
+    assert noted is not None
+    assert noted.row == 9
+    _written(file, _verdicts(3, epoch=2))
+    assert audit(file, noted).faults == []
+    for rows, told in ((_verdicts(12, epoch=3), "row 9 is not the one"), (_verdicts(5), "rows 6 to 9, which were there")):
+        forged = _written(tmp_path / f"{len(rows)}.db", rows)
+        assert audit(forged).faults == []
+        assert [fault[: len(told)] for fault in audit(forged, noted).faults] == [told]
+
+
 def test_verdicts_that_were_given_but_not_written_are_counted(tmp_path: Path) -> None:
     verdicts = [verdict for verdict in _verdicts(10) if verdict.seq not in (4, 5, 8)]
-    assert audit(_written(tmp_path / "journal.db", verdicts + _verdicts(3, epoch=2))) == Audit(10, [], 3)
+    assert audit(_written(tmp_path / "journal.db", verdicts + _verdicts(3, epoch=2)))[:4] == (10, [], 3, 0)
 
 
 def test_a_line_writes_its_verdicts(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:
@@ -160,7 +175,7 @@ def test_a_full_disk_delays_nobody_and_what_waited_is_written_later(tmp_path: Pa
     first, second = done.stdout.splitlines()
     assert first.startswith("error the journal cannot be written (")
     assert second == "info the journal is written again; 0 verdicts are not in it journal-slow"
-    assert audit(file) == Audit(400, [], 0)
+    assert audit(file)[:4] == (400, [], 0, 0)
 
 
 def test_audit_and_history_as_commands(command: Command, in_process: Command, make_line: MakeLine) -> None:
@@ -168,7 +183,16 @@ def test_audit_and_history_as_commands(command: Command, in_process: Command, ma
     file = _written(line.path("journal.db"), _verdicts(9))
     options = ("--line", line.name, "--config-dir", line.file.parent)
     done = command("inspect", "audit", *options)
-    assert (done.returncode, done.stdout) == (0, f"{file}: 9 verdicts, the chain holds\n")
+    end = audit(file).end
+    assert end is not None
+    noted = f"{end.row}:{end.chain}"
+    told = (
+        f"{file}: 9 verdicts, the chain holds\nits end is {noted}; note that elsewhere, and audit later with --noted {noted}\n"
+    )
+    assert (done.returncode, done.stdout) == (0, told)
+    assert in_process("inspect", "audit", *options, "--noted", noted).returncode == 0
+    done = in_process("inspect", "audit", *options, "--noted", "9:00000000")
+    assert (done.returncode, "row 9 is not the one that was noted" in done.stdout) == (1, True)
     done = command("inspect", "history", *options, "--rejects", "--json")
     assert [line["seq"] for line in map(msgspec.json.decode, done.stdout.splitlines())] == [9, 6, 3]
     with closing(sqlite3.connect(file)) as database, database:
@@ -183,6 +207,11 @@ def test_audit_and_history_as_commands(command: Command, in_process: Command, ma
     [
         ({}, ("audit",), "journal: none is kept; add [journal]"),
         ({"journal": {"file": "absent.db"}}, ("audit",), "absent.db: no journal there"),
+        (
+            {"journal": {"file": "absent.db"}},
+            ("audit", "--noted", "9"),
+            "--noted 9: give it as an audit told it, such as 1200:",
+        ),
         ({"journal": {"file": "3.toml"}}, ("history",), "3.toml: cannot be read as a journal"),
         ({"journal": {"file": "j.db"}}, ("history", "--since", "yesterday"), "--since yesterday: give a date or a time"),
         ({"journal": {"file": ""}}, ("audit",), "journal.file"),

@@ -153,6 +153,17 @@ def test_a_short_silence_is_seen_and_passes(make_line: MakeLine, pictures: Path,
     assert one.notices == []
 
 
+def test_a_line_that_did_not_move_itself_does_not_blame_its_camera(make_line: MakeLine, pictures: Path) -> None:
+    """What the camera's process said meanwhile is read late, and was said in time."""
+    with watched(make_line, features=emulated(pictures, SIDE), timeout_ms=50, stall_ms=300) as one:
+        frames = one.grab(lambda frames: len(frames) >= 3)
+        time.sleep(1.5)  # three times as long as a process may hang here, and five times its stall
+        frames += one.grab(lambda frames: len(frames) >= 20)
+    assert [frame.number for frame in frames] == list(range(1, len(frames) + 1))
+    assert not any(frame.fault for frame in frames)
+    assert one.notices == []
+
+
 def test_a_driver_that_hangs_is_killed(make_line: MakeLine, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Opening takes longer than a step may take: the process lives, and its driver does not answer in time.
     monkeypatch.setattr("appliance.capture.process.OPEN_S", 0.01)
@@ -194,6 +205,7 @@ def test_pauses_grow_while_the_camera_is_absent(make_line: MakeLine, pictures: P
         "next try in 0.1 s)",
         "next try in 0.1 s)",
     ]
+    assert [notice.severity for notice in one.notices[:3]] == ["error", "info", "info"], "one alarm for one absence"
     assert "camera serial 4711: not found (cameras here: Emulation serial 0815-0000" in one.notices[0].text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -47,6 +48,31 @@ def test_a_fifth_is_held_out_or_of_few_ten_drawn_by_seed(tmp_path: Path, count: 
     assert len(first) == held_out
     assert _read(tmp_path, seed=1)[1] == first
     assert len({tuple(_read(tmp_path, seed=seed)[1]) for seed in range(6)}) > 1
+
+
+def test_neighbours_are_held_out_together(tmp_path: Path) -> None:
+    _fill(tmp_path, 100, 8, 8)
+    held_out = sorted(int(Path(name).stem) for name in _read(tmp_path)[1])
+    runs = np.split(held_out, np.flatnonzero(np.diff(held_out) > 1) + 1)
+    assert len(held_out) == 20
+    assert len(runs) <= 4
+    assert min(len(run) for run in runs) >= 5
+
+
+def test_copies_count_once_even_when_saved_anew(tmp_path: Path) -> None:
+    _fill(tmp_path, 12)
+    for i in range(12):  # the same pixels in another file format
+        cv2.imwrite(str(tmp_path / f"{i:03d}.bmp"), cv2.imread(str(tmp_path / f"{i:03d}.png")))
+    names, _, said = _read(tmp_path)
+    assert names == [f"{i:03d}.bmp" for i in range(12)]
+    assert said == ["copies of other golden samples are left out: 000.png of 000.bmp and 11 more"]
+
+
+def test_the_template_that_was_asked_for_is_never_held_out(tmp_path: Path) -> None:
+    _fill(tmp_path, 20)
+    _, held_out, _ = _read(tmp_path)
+    golden = read_golden(tmp_path, 0, False, pytest.fail, held_out[0])
+    assert [golden.samples[i].name for i in golden.held_out] == held_out[1:]
 
 
 def test_names_and_digests_are_the_files(tmp_path: Path) -> None:
@@ -102,8 +128,8 @@ def test_other_endings_are_not_looked_at(tmp_path: Path) -> None:
 
 def test_pictures_of_another_size_are_resized_and_that_is_said(tmp_path: Path) -> None:
     _fill(tmp_path, 12)
-    for name in ("002.png", "005.png"):
-        (tmp_path / name).write_bytes(png_bytes(np.full((30, 60), 77, np.uint8)))
+    for name, grey in (("002.png", 66), ("005.png", 77)):
+        (tmp_path / name).write_bytes(png_bytes(np.full((30, 60), grey, np.uint8)))
     said: list[str] = []
     golden = read_golden(tmp_path, 0, False, said.append)
     assert {image.shape[:2] for image in golden.images} == {(24, 32)}

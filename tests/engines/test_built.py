@@ -131,7 +131,7 @@ def test_new_thresholds_need_a_new_proof(spoilt: Recipe, golden_folder: Path) ->
     save_thresholds(spoilt.folder, msgspec.structs.replace(thresholds, version=2))
     with pytest.raises(EngineError, match="no parity report for the thresholds as they are now; prove it with: engines verify"):
         load_engine(spoilt, *OPENVINO)
-    assert verify_engine(spoilt, "openvino", "float32", golden_folder, None, _quiet).parity is not None
+    assert verify_engine(spoilt, "openvino", "float32", golden_folder, None, lambda _: None, _quiet).parity is not None
     load_engine(spoilt, *OPENVINO).close()
 
 
@@ -148,7 +148,7 @@ def test_a_failed_gate_is_refused(spoilt: Recipe) -> None:
 
 def test_without_thresholds_an_engine_is_built_to_get_them_from(spoilt: Recipe, golden_folder: Path) -> None:
     (spoilt.folder / FILE).unlink()
-    record = verify_engine(spoilt, *OPENVINO, golden_folder, None, _quiet)
+    record = verify_engine(spoilt, *OPENVINO, golden_folder, None, lambda _: None, _quiet)
     assert record.parity is not None
     assert record.parity.passed
     assert record.parity.thresholds_version is None
