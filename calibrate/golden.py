@@ -18,7 +18,7 @@ from engines.recipe import GoldenSample
 
 FEWEST = 10
 HELD_OUT_SHARE, HELD_OUT_FEWEST, HELD_OUT_MOST = 0.2, 10, 1 / 3
-STRETCHES = 4  # of neighbours by name, that are held out together
+STRETCHES, STRETCHED = 4, 50  # of neighbours by name, that are held out together; from so many samples on
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,12 @@ def _draw_held_out(count: int, seed: int) -> set[int]:
     """A fifth, or of few samples ten, a third of them at most: with very few a threshold has to lie far from all of them.
 
     In stretches: pictures that were taken one after the other are often of one part, one batch or one hour, and a sample
-    among fitted ones of its kind would promise too much for parts of the next.
+    among fitted ones of its kind would promise too much for parts of the next.  Of few samples one by one, since a stretch
+    may be all that there is of a kind, and the network is to know it.
     """
     wanted = max(round(count * HELD_OUT_SHARE), min(HELD_OUT_FEWEST, int(count * HELD_OUT_MOST)))
-    stretches = np.array_split(np.arange(count), count // max(1, wanted // STRETCHES))
+    length = wanted // STRETCHES if count >= STRETCHED else 1
+    stretches = np.array_split(np.arange(count), count // length)
     drawn = [stretches[i] for i in np.random.default_rng(seed).permutation(len(stretches))]
     return {int(i) for i in np.concatenate(drawn)[:wanted]}
 
