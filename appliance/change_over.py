@@ -116,8 +116,8 @@ class ChangeOver:
         text = f"recipe {loaded.recipe.name} took over from {before.recipe.name}"
         self._notify("info", text)
         tell(loaded.sensitivity, before.sensitivity, self._notify)
-        if not loaded.calibrated:
-            self._notify("warning", f"{folder}: no thresholds, every part is rejected; calibrate with: calibrate thresholds")
+        if loaded.caution:
+            self._notify("warning", loaded.caution)
         return text
 
 

@@ -20,14 +20,29 @@ class LoadedRecipe(Station):
 
     def __init__(self, line: Line, folder: Path) -> None:
         """Raises UserError kinds that name what to mend."""
+        self._line = line.name
         self.recipe = load_recipe(folder)
         geometry = self.recipe.manifest.geometry
         thresholds = load_thresholds(self.recipe)
         compared, self.sensitivity = compared_with(line, self.recipe, thresholds)
         self.calibrated = thresholds is not None
+        self._calibrated_with = thresholds.engine if thresholds else ""
         self.thresholds_version = thresholds.version if thresholds else None
         self.held_out_scores = thresholds.held_out_scores if thresholds else ()
         self.templates = read_templates(self.recipe, features=False)
         self.decider = Decider(compared, geometry, ignored_by(self.recipe, thresholds))
         config = line.config.engine
         super().__init__(load_engine(self.recipe, config.target, config.precision, config.streams), geometry, config.slots)
+
+    @property
+    def caution(self) -> str:
+        """What a person must hear before trusting its verdicts; empty: nothing."""
+        calibrate = f"calibrate with: calibrate thresholds --line {self._line}"
+        if not self.calibrated:
+            return f"{self.recipe.folder}: no thresholds, every part is rejected; {calibrate}"
+        if self._calibrated_with != self.engine.target:
+            return (
+                f"{self.recipe.folder}: its thresholds were got from scores of {self._calibrated_with}, and "
+                f"{self.engine.target} serves, as near to it as the parity gate asks; {calibrate}"
+            )
+        return ""

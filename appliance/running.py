@@ -86,12 +86,8 @@ class RunningLine:
             self._challenge_watch = ChallengeWatch(line, lambda: conditions_of(line, self._pipeline.station), self._notify)
         self._monitor = Monitor()
         tell(loaded.sensitivity, Sensitivity(), self._notify)
-        if not loaded.calibrated:
-            self._notify(
-                "warning",
-                f"{loaded.recipe.folder}: no thresholds, every part is rejected; "
-                f"calibrate with: calibrate thresholds --line {line.name}",
-            )
+        if loaded.caution:
+            self._notify("warning", loaded.caution)
         self._capture = Capture(line, self._camera, self._pipeline, self._stop, self._notify, parts)
         self._decide = threading.Thread(target=self._decision_loop, name="decision", daemon=True)
         self._failure: BaseException | None = None

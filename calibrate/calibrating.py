@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from calibrate.held_out import Picture, held_out_samples, known_rejects
-from calibrate.scoring import MINIMUM_AREA, Measured, Scorer
-from calibrate.thresholding import Floats, choose_score, cut, method, promise, scale_of
+from calibrate.scoring import Scorer
+from calibrate.thresholding import Floats, choose_area, choose_score, cut, method, promise, scale_of
 from engines.building import verify_engine
 from engines.errors import ImageError, RecipeError
 from engines.geometry import Pixels
@@ -21,12 +21,14 @@ from engines.golden_samples import read_samples
 from engines.ignore_mask import ignored_map
 from engines.images import png_bytes, read_image
 from engines.recipe import Recipe, decode_json, load_recipe
+from engines.regions import region_level
 from engines.scores import SCORES
 from engines.synthetic import with_defect
 from engines.targets import TARGETS
-from engines.thresholds import FILE, Scale, Scored, Thresholds, kept_mask, load_history, load_thresholds, save_thresholds
+from engines.thresholds import FILE, Candidate, Scored, Thresholds, kept_mask, load_history, load_thresholds, save_thresholds
 
 TYPICAL = 60  # fitted samples, at most, that tell what is typical and which score is best
+AREAS = (4, 12, 36)  # map pixels: what the least area of a region is chosen from
 FEWEST = 2  # held-out samples: of one alone no spread can be told
 SYNTHETIC = 36  # defects drawn onto them where there are no known rejects
 Say = Callable[[str], None]
@@ -45,7 +47,7 @@ class ThresholdsRequest(msgspec.Struct, frozen=True, kw_only=True):
     ignore: Path | None = None
     max_false_reject: float = 0.005
     confidence: float = 0.95
-    minimum_area: int = MINIMUM_AREA
+    minimum_area: int | None = None  # map pixels; None: chosen by measurement
     by: str = ""
     note: str = ""
 
@@ -70,18 +72,22 @@ def calibrate_thresholds(request: ThresholdsRequest, say: Say, tell: Tell) -> Th
             "least; give a folder of more with --known-good"
         )
     rejects = known_rejects(request.rejects, manifest) if request.rejects is not None else []
-    defects = [one.image for one in rejects] or [with_defect(typical[i % len(typical)], rng, i) for i in range(SYNTHETIC)]
+    defects = [one.image for one in rejects] or [
+        with_defect(typical[i % len(typical)], rng, i, manifest.geometry.region) for i in range(SYNTHETIC)
+    ]
     images = [*typical, *defects, *(one.image for one in held_out)]
-    with Scorer(recipe, request.target, request.precision, ignored=ignored, minimum_area=request.minimum_area) as scorer:
-        engine, measured = scorer.engine, _measure(scorer, images, recipe, tell)
-    of_typical, of_defects = measured[: len(typical)], measured[len(typical) :][: len(defects)]
-    of_held_out = measured[len(typical) + len(defects) :]
-    score, candidates = choose_score(_scores(of_typical), _scores(of_defects))
-    column = SCORES.index(score)
-    scale = scale_of(_scores(of_typical)[:, column], _levels(of_typical))
-    samples = _scored(held_out, of_held_out, column, scale)
+    areas = AREAS if request.minimum_area is None else (request.minimum_area,)
+    with Scorer(recipe, request.target, request.precision, ignored=ignored) as scorer:
+        engine, (scores, levels) = scorer.engine, _measure(scorer, images, areas, recipe, tell)
+    of_typical, of_defects = np.s_[: len(typical)], np.s_[len(typical) : len(typical) + len(defects)]
+    score, candidates = choose_score(scores[of_typical], scores[of_defects])
+    area = areas[choose_area(levels[of_typical], levels[of_defects])]
+    values, regions = scores[:, SCORES.index(score)], levels[:, areas.index(area)]
+    scale = scale_of(values[of_typical], regions[of_typical])
+    measured = list(zip(values, regions, scale.deviations(values, regions), strict=True))
+    samples = _scored(held_out, measured[len(typical) + len(defects) :])
     deviations = np.array([one.deviation for one in samples])
-    defect_deviations = scale.deviations(_scores(of_defects)[:, column], _levels(of_defects))
+    defect_deviations = np.array([deviation for *_, deviation in measured[of_defects]])
     limit, guarantee = cut(deviations, defect_deviations, request.max_false_reject, request.confidence, manifest.seed)
     score_threshold, pixel_threshold = scale.thresholds(limit)
     shown = "known rejects" if rejects else "synthetic defects"
@@ -92,17 +98,16 @@ def calibrate_thresholds(request: ThresholdsRequest, say: Say, tell: Tell) -> Th
         score=score,
         score_threshold=score_threshold,
         pixel_threshold=pixel_threshold,
-        minimum_area=request.minimum_area,
+        minimum_area=area,
         scale=scale,
         limit=limit,
         guarantee=guarantee,
         method=method(guarantee),
         promise=promise(guarantee),
         samples=samples,
-        rejects=_scored(rejects, of_defects, column, scale) if rejects else (),
+        rejects=_scored(rejects, measured[of_defects]) if rejects else (),
         candidates=candidates,
-        choice=f"the weakest tenth of {len(defects)} {shown} lies {candidates[score].margin:+.1f} spreads from the highest of "
-        f"{len(typical)} good parts, the widest margin of the three scores",
+        choice=_choice(candidates[score], len(typical), f"{len(defects)} {shown}", None if request.minimum_area else area),
         ignore_mask=None if mask is None else hashlib.sha256(png_bytes(mask)).hexdigest(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         created_by=request.by or getpass.getuser(),
@@ -152,31 +157,33 @@ def prove_again(recipe: Recipe, target: str, precision: str, golden: Path, say: 
         )
 
 
-def _measure(scorer: Scorer, images: Sequence[Pixels], recipe: Recipe, tell: Tell) -> list[Measured]:
-    measured = []
+def _measure(
+    scorer: Scorer, images: Sequence[Pixels], areas: Sequence[int], recipe: Recipe, tell: Tell
+) -> tuple[Floats, Floats]:
+    """Scores (n, 3) of the pictures, and for each area the highest level that a region so large exceeds, (n, areas)."""
+    scores, levels = [], []
     for done, image in enumerate(images, start=1):
-        one = scorer.measure(image)
-        if not (np.isfinite(one.scores).all() and (one.scores > 0).all() and one.level > 0):  # NaN is not
+        scores.append(scorer.measure(image).scores)
+        levels.append([region_level(scorer.frame_map, area) for area in areas])
+        if not (np.isfinite([*scores[-1], *levels[-1]]).all() and min(*scores[-1], *levels[-1]) > 0):
             raise RecipeError(f"{recipe.folder}: the network gives scores that are no positive numbers; fit the recipe again")
-        measured.append(one)
         tell(done, len(images))
-    return measured
+    return np.array(scores), np.array(levels)
 
 
-def _scores(measured: Sequence[Measured]) -> Floats:
-    return np.stack([one.scores for one in measured])
+def _choice(chosen: Candidate, good: int, defects: str, area: int | None) -> str:
+    """Why this score, and this least area where it was chosen, too."""
+    text = (
+        f"the weakest tenth of {defects} lies {chosen.margin:+.1f} spreads from the highest of {good} good parts, the widest "
+        "margin of the three scores"
+    )
+    return text if area is None else f"{text}; so it is with regions from {area} map pixels on, of {', '.join(map(str, AREAS))}"
 
 
-def _levels(measured: Sequence[Measured]) -> Floats:
-    return np.array([one.level for one in measured], np.float64)
-
-
-def _scored(pictures: Sequence[Picture], measured: Sequence[Measured], column: int, scale: Scale) -> tuple[Scored, ...]:
-    scores, levels = _scores(measured)[:, column], _levels(measured)
-    deviations = scale.deviations(scores, levels)
+def _scored(pictures: Sequence[Picture], measured: Sequence[tuple[float, float, float]]) -> tuple[Scored, ...]:
     return tuple(
         Scored(picture.name, picture.sha256, float(score), float(level), float(deviation))
-        for picture, score, level, deviation in zip(pictures, scores, levels, deviations, strict=True)
+        for picture, (score, level, deviation) in zip(pictures, measured, strict=True)
     )
 
 

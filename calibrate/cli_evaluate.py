@@ -89,7 +89,7 @@ def _show(results: Mapping[str, Result]) -> None:
     detection = Table("category", *columns, title="how well defects are told from good parts", title_justify="left")
     calibrated = Table("category", "F1", "false rejects", "guaranteed", "misses", "threshold", "fit", "a frame")
     calibrated.title, calibrated.title_justify = "at the calibrated thresholds (in brackets: 95 % interval)", "left"
-    kinds = Table("category", "kind of defect", *columns, "misses", title="by kind of defect", title_justify="left")
+    kinds = Table("category", "kind of defect", *columns, "F1", "misses", title="by kind of defect", title_justify="left")
     for name, result in results.items():
         detection.add_row(name, *_cells(_values(result, saturated)))
         rejects = _share(result.false_rejects, result.good, result.false_reject_interval)
@@ -105,7 +105,7 @@ def _show(results: Mapping[str, Result]) -> None:
         )
         for kind, found in result.defect_types.items():
             missed = _share(found.misses, found.defects, found.miss_interval)
-            kinds.add_row(name, kind, *_cells(_values(found, saturated)), missed)
+            kinds.add_row(name, kind, *_cells([*_values(found, saturated), found.f1]), missed)
     if len(results) > 1:
         detection.add_section()
         detection.add_row("mean", *_cells(_mean([_values(result, saturated) for result in results.values()])))

@@ -37,8 +37,9 @@ def calibrate(
     max_false_reject: Annotated[str, typer.Option(help="Share of good parts that may be rejected.")] = "0.5%",
     confidence: Annotated[str, typer.Option(help="How sure that must be.")] = "95%",
     minimum_area: Annotated[
-        int, typer.Option(min=1, help="Map pixels; smaller regions over the pixel threshold do not count.")
-    ] = 12,
+        int | None,
+        typer.Option(min=1, help="Map pixels; smaller regions over the pixel threshold do not count. None: measured."),
+    ] = None,
     by: Annotated[str, typer.Option(help="Who signs; default: this account's name.")] = "",
     note: Annotated[str, typer.Option(help="Why; kept with the thresholds.")] = "",
     rollback: Annotated[bool, typer.Option("--rollback", help="Take up the version before the present one again.")] = False,

@@ -35,14 +35,20 @@ def choose_score(good: Floats, defects: Floats) -> tuple[ScoreName, dict[ScoreNa
     By the margin of the weakest tenth of defects over the highest good part, in spreads of the good parts: a score must be
     stable over good parts and high on defects.  Unlike AUROC it tells scores apart also when all of them separate perfectly.
     """
-    candidates: dict[ScoreName, Candidate] = {}
-    for i, name in enumerate(SCORES):
-        spread = _centre_and_spread(good[:, i])[1]
-        highest = float(np.log(good[:, i].max()))
-        weakest = float(np.log(np.percentile(defects[:, i], 10)))
-        detected = float((defects[:, i] > good[:, i].max()).mean())
-        candidates[name] = Candidate(round(spread, 4), round((weakest - highest) / spread, 4), round(detected, 4))
+    candidates = {name: _candidate(good[:, i], defects[:, i]) for i, name in enumerate(SCORES)}
     return max(SCORES, key=lambda name: candidates[name].margin), candidates
+
+
+def choose_area(good: Floats, defects: Floats) -> int:
+    """Which least area of a region tells defects best, by the same margin; from levels (n, areas) and (m, areas)."""
+    return int(np.argmax([_candidate(good[:, i], defects[:, i]).margin for i in range(good.shape[1])]))
+
+
+def _candidate(good: Floats, defects: Floats) -> Candidate:
+    spread = _centre_and_spread(good)[1]
+    highest = float(np.log(good.max()))
+    weakest = float(np.log(np.percentile(defects, 10)))
+    return Candidate(round(spread, 4), round((weakest - highest) / spread, 4), round(float((defects > good.max()).mean()), 4))
 
 
 def cut(deviations: Floats, defects: Floats, rate: float, confidence: float, seed: int) -> tuple[float, Guarantee]:

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engines.built import RECORD, load_engine, read_record
+from engines.built import RECORD, load_engine, need_proven, read_record
+from engines.errors import UserError
 from engines.recipe import load_recipe
 from engines.targets import EngineSlot
 from engines.templates import read_templates
@@ -42,6 +43,8 @@ class BenchRow(msgspec.Struct, frozen=True):
     p99_ms: float
     frames_per_second: float
     ceiling_share: float  # of the fastest matrix product's multiply-accumulates a second
+    ceiling_gflops: float  # that product's, two operations a multiply-accumulate
+    times_torch: float  # frames a second over the float32 reference's, with as many in flight
     rss_mb: float
     bank_mb: float  # of templates' features, at 2 bytes a number; 0 for one pinned template
 
@@ -51,14 +54,18 @@ def bench(recipe_folder: Path, frames: int, tell: Callable[[str], None]) -> list
     recipe = load_recipe(recipe_folder)
     engines = [("torch", "float32")]
     for file in sorted((recipe.folder / "engines").glob(f"*/{RECORD}")):
-        record = read_record(file.parent)
-        if record.parity is not None and record.parity.passed:
+        try:
+            record = read_record(file.parent)
+            need_proven(recipe, record.target, record.precision, any_thresholds=True)
             engines.append((record.target, record.precision))
+        except UserError as error:
+            tell(f"left out: {error}")
     work = in_process(_multiply_accumulates, recipe_folder)
     bank = sum(value.nbytes for value in read_templates(recipe).features.values()) / 1e6
-    rows = []
+    rows: list[BenchRow] = []
+    of_torch: dict[int, float] = {}  # frames a second by the number in flight; measured first
     for target, precision in engines:
-        ceiling = in_process(_ceiling, CEILING_TYPE[precision])
+        ceiling = in_process(_ceiling, CEILING_TYPE[precision], target != "openvino")
         for in_flight in (1, IN_FLIGHT):
             tell(f"measuring {target} {precision}, {in_flight} in flight")
             streams = min(in_flight, os.cpu_count() or 1) if target == "openvino" else 1
@@ -77,6 +84,8 @@ def bench(recipe_folder: Path, frames: int, tell: Callable[[str], None]) -> list
                     round(p99, 2),
                     round(rate, 2),
                     round(work * rate / ceiling, 4),
+                    round(2 * ceiling / 1e9, 1),
+                    round(rate / of_torch.setdefault(in_flight, rate), 2),
                     round(rss, 1),
                     round(bank, 2),
                 )
@@ -116,7 +125,7 @@ def measure(
     recipe_folder: Path, target: str, precision: str, in_flight: int, streams: int, frames: int
 ) -> tuple[float, float, float, float]:
     """(median ms, p99 ms, frames a second, resident MB) from start to finish of each frame, the slots used in turn."""
-    engine = load_engine(load_recipe(recipe_folder), target, precision, streams)
+    engine = load_engine(load_recipe(recipe_folder), target, precision, streams, any_thresholds=True)
     slots: list[EngineSlot] = [engine.new_slot() for _ in range(in_flight)]
     picture = np.random.default_rng(0).integers(0, 255, slots[0].tiles.shape, np.uint8)
     for slot in slots:
@@ -163,12 +172,12 @@ def _multiply_accumulates(recipe_folder: Path) -> float:
     return float(counter.get_total_flops()) / 2
 
 
-def _ceiling(type_name: str) -> float:
-    """Multiply-accumulates a second of the fastest of some large matrix products."""
+def _ceiling(type_name: str, on_gpu: bool) -> float:
+    """Multiply-accumulates a second of the fastest of some large matrix products; ``on_gpu``: there, if there is one."""
     import torch
 
     kind = getattr(torch, type_name)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if on_gpu and torch.cuda.is_available() else "cpu"
     a, b = (torch.randn(GEMM_SIDE, GEMM_SIDE, device=device).to(kind) for _ in range(2))
     best = float("inf")
     for _ in range(GEMM_ROUNDS):

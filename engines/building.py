@@ -149,7 +149,8 @@ def proof_images(recipe: Recipe, golden: Path, rejects: Path | None) -> list[Pix
     known = [resize(read_image(file), *recipe.manifest.geometry.frame) for file in list_images(rejects)] if rejects else []
     if rejects and not known:
         raise ImageError(f"{rejects}: no image of a known reject there; give another folder or leave --rejects out")
-    return [*good, *(with_defect(good[i % len(good)], rng, i) for i in range(SYNTHETIC)), *known]
+    region = recipe.manifest.geometry.region
+    return [*good, *(with_defect(good[i % len(good)], rng, i, region) for i in range(SYNTHETIC)), *known]
 
 
 def save_record(folder: Path, record: BuildRecord) -> None:

@@ -58,6 +58,13 @@ def load_engine(recipe: Recipe, target: str, precision: str, streams: int = 1, *
     if TARGETS[target].reference == precision:
         need_one_stream(target, streams)
         return load_reference(recipe)
+    need_proven(recipe, target, precision, any_thresholds=any_thresholds)
+    engine: Engine = module.load(recipe, precision, engine_folder(recipe, target, precision), streams)
+    return engine
+
+
+def need_proven(recipe: Recipe, target: str, precision: str, *, any_thresholds: bool = False) -> BuildRecord:
+    """The record of an engine that `load_engine` loads. Raises EngineError for any other; none of its files was opened then."""
     record = need_intact(recipe, target, precision)
     folder = engine_folder(recipe, target, precision)
     thresholds = None if any_thresholds else load_thresholds(recipe)
@@ -67,8 +74,7 @@ def load_engine(recipe: Recipe, target: str, precision: str, streams: int = 1, *
         raise EngineError(f"{folder}: no parity report for the thresholds as they are now; {verify}")
     if not (record.parity.close if any_thresholds else record.parity.passed):
         raise EngineError(f"{folder}: the parity gate was not passed ({describe(record.parity)}); choose another precision")
-    engine: Engine = module.load(recipe, precision, folder, streams)
-    return engine
+    return record
 
 
 def need_intact(recipe: Recipe, target: str, precision: str) -> BuildRecord:

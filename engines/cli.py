@@ -97,20 +97,24 @@ def verify(
 
 @app.command("list", epilog="Example:  engines list --line 3")
 def list_engines(line: Line = None, recipe: RecipeDir = None, config_dir: ConfigDir = None) -> None:
-    """Show the engines that a recipe has, and whether they passed the gate."""
-    from engines.built import RECORD, read_record
+    """Show the engines that a recipe has, and whether a line would load them."""
+    from engines.built import RECORD, need_proven, read_record
     from engines.recipe import load_recipe
 
     loaded = load_recipe(_recipe_folder(line, recipe, config_dir)[0])
-    table = Table("engine", "gate", "one frame", "map error", "correlation", "flips", title_justify="left")
+    table = Table("engine", "a line would", "one frame", "map error", "correlation", "flips", title_justify="left")
     table.title = f"engines of {loaded.folder}"
-    table.add_row("torch float32", "reference")
+    table.add_row("torch float32", "[green]load it[/]: the reference")
+    refusals = []
     for file in sorted((loaded.folder / "engines").glob(f"*/{RECORD}")):
         record = read_record(file.parent)
         parity = record.parity
-        gate = "not proven" if parity is None else "[green]passed[/]" if parity.passed else "[bold red]failed[/]"
-        if record.recipe_digest != loaded.digest:
-            gate = "[bold red]of another fit[/]"
+        answer = "[green]load it[/]"
+        try:
+            need_proven(loaded, record.target, record.precision)
+        except EngineError as error:
+            answer = "[bold red]refuse it[/]"
+            refusals.append(str(error))
         figures = ("", "", "", "")
         if parity is not None:
             figures = (
@@ -119,8 +123,10 @@ def list_engines(line: Line = None, recipe: RecipeDir = None, config_dir: Config
                 f"{parity.correlation:.4f} (>= {parity.limits.correlation:g})",
                 str(parity.flips),
             )
-        table.add_row(f"{record.target} {record.precision}", gate, *figures)
+        table.add_row(f"{record.target} {record.precision}", answer, *figures)
     console.print(table)
+    for refusal in refusals:
+        console.print(refusal, style="red", soft_wrap=True, markup=False)
 
 
 @app.command(epilog="Example:  engines export --recipe recipes/bracket --precision float16 bracket.pt2")
@@ -166,7 +172,8 @@ def bench(
     from engines.benching import draw
 
     rows = measure(_recipe_folder(line, recipe, config_dir)[0], frames, lambda text: console.print(text, style="dim"))
-    table = Table("engine", "in flight", "median", "p99", "frames/s", "of the ceiling", "memory", title_justify="left")
+    columns = ("engine", "in flight", "median", "p99", "frames/s", "times torch", "of the ceiling", "memory")
+    table = Table(*columns, title_justify="left")
     for row in rows:
         table.add_row(
             f"{row.target} {row.precision}",
@@ -174,10 +181,14 @@ def bench(
             f"{row.median_ms:.1f} ms",
             f"{row.p99_ms:.1f} ms",
             f"{row.frames_per_second:.1f}",
+            f"{row.times_torch:.2f}",
             f"{row.ceiling_share:.0%}",
             f"{row.rss_mb:.0f} MB",
         )
     console.print(table)
+    ceilings = {row.precision: row.ceiling_gflops for row in rows}
+    told = ", ".join(f"{precision} {gflops:.0f}" for precision, gflops in ceilings.items())
+    console.print(f"the ceiling, the fastest large matrix product here, GFLOP/s: {told} (int8 is compared with bfloat16's)")
     if rows[0].bank_mb:
         console.print(f"the bank of templates: {rows[0].bank_mb:.1f} MB at 2 bytes a number")
     if json_file is not None:

@@ -10,12 +10,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engines.geometry import Pixels
+from engines.geometry import Box, Pixels
+
+KINDS = 3
 
 
-def with_defect(image: Pixels, rng: np.random.Generator, kind: int) -> Pixels:
-    """A copy of a picture (H, W) or (H, W, 3) with one defect; ``kind`` modulo 3 selects scratch, stain, or piece."""
-    return (_scratch, _stain, _piece)[kind % 3](image.copy(), rng)
+def with_defect(image: Pixels, rng: np.random.Generator, kind: int, region: Box | None = None) -> Pixels:
+    """A copy of a picture (H, W) or (H, W, 3) with one defect; ``kind`` modulo 3 selects scratch, stain, or piece.
+
+    It lies in ``region`` (x, y, width, height), where one is given, and is sized by it.
+    """
+    x, y, width, height = region or (0, 0, image.shape[1], image.shape[0])
+    part = np.s_[y : y + height, x : x + width]
+    spoilt = image.copy()
+    spoilt[part] = (_scratch, _stain, _piece)[kind % KINDS](image[part].copy(), rng)
+    return spoilt
 
 
 def _spot(image: Pixels, rng: np.random.Generator, margin: float = 0.25) -> tuple[int, int]:

@@ -45,12 +45,12 @@ class Found(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     defects: int
     misses: int
     miss_interval: Annotated[Interval, Meta(description="exact, of the share, at 95 %")]
+    f1: Measure
 
 
 class Result(Found, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One category."""
 
-    f1: Measure
     good: int
     false_rejects: int
     false_reject_interval: Annotated[Interval, Meta(description="exact, of the share, at 95 %")]
@@ -86,7 +86,6 @@ def summarise(
     guarantee = thresholds.guarantee
     return Result(
         **msgspec.structs.asdict(whole),
-        f1=f1(whole.defects - whole.misses, whole.defects, false_rejects),
         good=len(good),
         false_rejects=false_rejects,
         false_reject_interval=interval,
@@ -129,4 +128,5 @@ def _found(judged: Sequence[Judged], pixels: Sequence[PixelMeasures]) -> Found:
         defects=defects,
         misses=misses,
         miss_interval=share_interval(misses, defects, INTERVAL),
+        f1=f1(defects - misses, defects, sum(not one.passed for one in judged if one.kind == GOOD)),
     )

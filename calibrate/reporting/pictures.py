@@ -60,7 +60,10 @@ def examples(
         pictures |= {f"known reject: {one.name}": known[one.sha256].image for one in weakest}
     else:
         rng = np.random.default_rng(recipe.manifest.seed + 2)
-        pictures |= {f"synthetic: {kind}": with_defect(held_out[0], rng, i) for i, kind in enumerate(SYNTHETIC)}
+        pictures |= {
+            f"synthetic: {kind}": with_defect(held_out[0], rng, i, recipe.manifest.geometry.region)
+            for i, kind in enumerate(SYNTHETIC)
+        }
     shown = []
     with Scorer.judging(recipe, thresholds, target, precision) as scorer:
         for what, picture in pictures.items():

@@ -252,8 +252,12 @@ def _engines(recipe: Recipe) -> str:
 def _versions(recipe: Recipe, thresholds: Thresholds) -> str:
     rows = [(name, value) for name, value in recipe.manifest.versions.items()]
     rows += [("recipe", recipe.digest), *recipe.manifest.files.items()]
+    rows.append((f"thresholds version {thresholds.version}", thresholds.digest))
     if thresholds.ignore_mask is not None:
         rows.append(("ignore-mask", thresholds.ignore_mask))
+    for record in _records(recipe):
+        built = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+        rows.append((f"engine {record.target} {record.precision}", f"{built}; built {record.built}"))
     return _pairs(rows)
 
 

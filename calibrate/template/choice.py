@@ -11,17 +11,17 @@ means of medoids", 1987) adds the centres of groups, where golden samples fall i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
 
+import cv2
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import torch
 from msgspec import Meta
 from scipy import stats
 
-from calibrate.detection.injection import KINDS, Mask, inject, inspected
 from calibrate.template.aging import FEWEST, Aging, measure_aging
 from calibrate.template.medoids import Floats, deepest, distances, k_medoids
 from engines.assemble import build_graph, load_network
@@ -30,13 +30,14 @@ from engines.graph import InspectionGraph
 from engines.ignore_mask import ignored_by
 from engines.recipe import Recipe, Sha256
 from engines.scores import SCORES, ScoreName, frame_scores
+from engines.synthetic import KINDS, with_defect
 from engines.templates import Templates, read_templates
 from engines.thresholds import load_history
 
 JSON, PICTURE = "templates.json", "templates.png"  # in the recipe's folder `report`
 MOST_GROUPS, SAMPLES_A_GROUP = 4, 6  # k-medoids: no more groups, and on average no fewer samples in one
 GOOD, DEFECTS = 40, 96  # pictures that candidates are judged on, at most
-CONTRASTS, SIZES = (48, 24, 12), (3.0, 8.0)  # of the defects: grey levels; per cent of the region's shorter side
+STRENGTHS = (1.0, 0.5, 0.25)  # of the defects
 SIGNIFICANT = 0.05
 
 
@@ -105,7 +106,7 @@ def judge_templates(
     ignored = ignored_by(recipe, last)
     left = [image for name, image in zip(names, fitted, strict=True) if name not in roles]
     good = [left[i] for i in sorted(rng.permutation(len(left))[:GOOD])]
-    flawed = _defects(good, defects, geometry, ignored, rng)
+    flawed = _defects(good, defects, geometry, rng)
     found, spreads = [], []
     for done, name in enumerate(roles):
         tell(done, len(roles), name)
@@ -165,23 +166,19 @@ def _roles(
     return roles
 
 
-def _defects(
-    good: Sequence[Pixels], count: int, geometry: Geometry, ignored: Mask | None, rng: np.random.Generator
-) -> list[Pixels]:
-    """Defects of every kind, contrast and size, faint ones and plain ones."""
-    where, side = inspected(geometry, ignored), min(geometry.region[2:])
-    ladder = [(kind, contrast, size * side / 100) for kind in KINDS for contrast in CONTRASTS for size in SIZES]
+def _defects(good: Sequence[Pixels], count: int, geometry: Geometry, rng: np.random.Generator) -> list[Pixels]:
+    """Defects of every kind and strength, faint ones and plain ones."""
     flawed = []
-    for i in range(math.ceil(count / len(ladder)) * len(ladder)):
-        kind, contrast, size = ladder[i % len(ladder)]
-        image, donor = (good[int(rng.integers(len(good)))] for _ in range(2))
-        drawn = inject(image, donor, where, kind, max(size, 2.0), contrast, rng)
-        if drawn is not None:
-            flawed.append(drawn.image)
+    for i in range(count):
+        image, strength = good[int(rng.integers(len(good)))], STRENGTHS[i // KINDS % len(STRENGTHS)]
+        drawn = with_defect(image, rng, i % KINDS, geometry.region)
+        flawed.append(np.asarray(cv2.addWeighted(image, 1 - strength, drawn, strength, 0), np.uint8))
     return flawed
 
 
-def _scores(graph: InspectionGraph, geometry: Geometry, images: Sequence[Pixels], ignored: Mask | None, column: int) -> Floats:
+def _scores(
+    graph: InspectionGraph, geometry: Geometry, images: Sequence[Pixels], ignored: npt.NDArray[np.bool_] | None, column: int
+) -> Floats:
     scores = []
     with torch.inference_mode():
         for image in images:

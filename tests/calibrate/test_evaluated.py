@@ -61,6 +61,7 @@ def test_kinds_are_measured_beside_all_good_pictures() -> None:
     assert (crack.pixel_auroc, stain.pixel_auroc) == (pytest.approx(3 / 4), 1)
     assert result.pixel_auroc == pytest.approx(9 / 10)
     assert (crack.defects, crack.misses, stain.defects, stain.misses) == (2, 1, 3, 0)
+    assert (crack.f1, stain.f1) == (pytest.approx(2 / (2 + 1 + 1)), pytest.approx(6 / (6 + 1)))
     assert list(result.defect_types) == ["crack", "stain"]
 
 

@@ -16,7 +16,7 @@ from engines.geometry import Geometry
 from tests.virtual_line.product import render
 
 GEOMETRY = Geometry((512, 512), (64, 32, 400, 448), rows=2, columns=2)
-ALLOWED_USERS = ("calibrate/detection/", "calibrate/template/", "calibrate/cli_", "calibrate/reporting/")
+ALLOWED_USERS = ("calibrate/detection/", "calibrate/cli_detectability", "calibrate/reporting/")
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +90,10 @@ def test_where_a_defect_cannot_be_none_is_drawn() -> None:
     assert inject(plain, plain, everywhere, "scratch", 20, 127, rng) is not None
 
 
-def test_no_fit_and_no_choice_of_thresholds_knows_these_defects() -> None:
-    """Whatever draws them, or imports what does, is a command of its own, detectability or the choice of a template."""
+def test_no_fit_and_no_choice_knows_these_defects() -> None:
+    """Whatever draws them, or imports what does, is of the command `calibrate detectability`, or shows what it found."""
     roots = [Path(str(room.__file__)).parent for room in (calibrate, engines)]
     texts = {file.relative_to(root.parent).as_posix(): file.read_text() for root in roots for file in root.rglob("*.py")}
-    users = {name for name, text in texts.items() if re.search(r"\bcalibrate\.(detection|template)\b", text)}
+    users = {name for name, text in texts.items() if re.search(r"\bcalibrate\.detection\b", text)}
     assert users
     assert {name for name in users if not name.startswith(ALLOWED_USERS)} == set()

@@ -35,6 +35,16 @@ def test_a_defect_changes_the_picture_in_one_place_only(name: str, kind: int) ->
 
 
 @pytest.mark.parametrize("kind", range(3))
+def test_a_defect_lies_where_parts_are_inspected(kind: int) -> None:
+    x, y, width, height = region = (10, 90, 60, 40)
+    for seed in range(5):
+        changed = (with_defect(COLOUR, np.random.default_rng(seed), kind, region) != COLOUR).any(axis=2)
+        assert changed[y : y + height, x : x + width].any()
+        changed[y : y + height, x : x + width] = False
+        assert not changed.any()
+
+
+@pytest.mark.parametrize("kind", range(3))
 def test_the_same_seed_draws_the_same_defect(kind: int) -> None:
     first, again, other = (with_defect(COLOUR, np.random.default_rng(seed), kind) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
