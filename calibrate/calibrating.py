@@ -177,7 +177,8 @@ def _choice(chosen: Candidate, good: int, defects: str, area: int | None) -> str
         f"the weakest tenth of {defects} lies {chosen.margin:+.1f} spreads from the highest of {good} good parts, the widest "
         "margin of the three scores"
     )
-    return text if area is None else f"{text}; so it is with regions from {area} map pixels on, of {', '.join(map(str, AREAS))}"
+    of = ", ".join(map(str, AREAS))
+    return text if area is None else f"{text}; so it is with regions of {area} map pixels and more, of {of}"
 
 
 def _scored(pictures: Sequence[Picture], measured: Sequence[tuple[float, float, float]]) -> tuple[Scored, ...]:

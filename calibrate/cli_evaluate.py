@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.box import SIMPLE
+from rich.table import Column, Table
 
 from calibrate.cli_options import Grid, console, grid_numbers, share
 from engines.errors import ConfigError
@@ -86,16 +87,16 @@ def run(
 def _show(results: Mapping[str, Result]) -> None:
     saturated = any(result.auspro_30 is not None for result in results.values())
     columns = DETECTION + (SATURATED if saturated else ())
-    detection = Table("category", *columns, title="how well defects are told from good parts", title_justify="left")
-    calibrated = Table("category", "F1", "false rejects", "guaranteed", "misses", "threshold", "fit", "a frame")
-    calibrated.title, calibrated.title_justify = "at the calibrated thresholds (in brackets: 95 % interval)", "left"
-    kinds = Table("category", "kind of defect", *columns, "F1", "misses", title="by kind of defect", title_justify="left")
+    detection = _table("how well defects are told from good parts", *columns, "F1", Column("misses", no_wrap=True))
+    limits = ("false rejects", "guaranteed", "misses", "threshold", "fit", "a frame")
+    calibrated = _table("at the calibrated thresholds (in brackets: 95 % interval)", *limits)
     for name, result in results.items():
-        detection.add_row(name, *_cells(_values(result, saturated)))
+        detection.add_row(f"[bold]{name}[/]", *_cells([*_values(result, saturated), result.f1]), _count(result))
+        for kind, found in result.defect_types.items():
+            detection.add_row(f"  {kind}", *_cells([*_values(found, saturated), found.f1]), _count(found))
         rejects = _share(result.false_rejects, result.good, result.false_reject_interval)
         calibrated.add_row(
             name,
-            *_cells([result.f1]),
             rejects if result.guarantee_kept else f"[bold red]{rejects}: more than guaranteed[/]",
             f"at most {result.guarantee:.2%} at {result.confidence:.0%}",
             _share(result.misses, result.defects, result.miss_interval),
@@ -103,14 +104,21 @@ def _show(results: Mapping[str, Result]) -> None:
             f"{result.fit_seconds:.0f} s",
             f"{result.frame_ms:.1f} ms",
         )
-        for kind, found in result.defect_types.items():
-            missed = _share(found.misses, found.defects, found.miss_interval)
-            kinds.add_row(name, kind, *_cells([*_values(found, saturated), found.f1]), missed)
     if len(results) > 1:
         detection.add_section()
         detection.add_row("mean", *_cells(_mean([_values(result, saturated) for result in results.values()])))
-    for table in (detection, calibrated, kinds):
+    for table in (detection, calibrated):
         console.print(table)
+
+
+def _table(title: str, *columns: Column | str) -> Table:
+    """Narrow enough for a terminal of 80 columns; the first column is the category's."""
+    name = Column("category", no_wrap=True)
+    return Table(name, *columns, title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def _count(found: Found) -> str:
+    return f"{found.misses} of {found.defects}"
 
 
 def _values(found: Found, saturated: bool) -> list[float | None]:
@@ -126,7 +134,7 @@ def _mean(rows: list[list[float | None]]) -> list[float | None]:
 
 
 def _cells(values: list[float | None]) -> list[str]:
-    return ["-" if value is None else f"{value:.4f}" for value in values]
+    return ["-" if value is None else f"{value:.3f}" for value in values]
 
 
 def _share(count: int, of: int, interval: tuple[float, float]) -> str:

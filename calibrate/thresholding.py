@@ -40,7 +40,10 @@ def choose_score(good: Floats, defects: Floats) -> tuple[ScoreName, dict[ScoreNa
 
 
 def choose_area(good: Floats, defects: Floats) -> int:
-    """Which least area of a region tells defects best, by the same margin; from levels (n, areas) and (m, areas)."""
+    """Which least area of a region tells defects best, by the same margin; from levels (n, areas) and (m, areas).
+
+    What is smaller still has a score: a small defect is not lost with its region.
+    """
     return int(np.argmax([_candidate(good[:, i], defects[:, i]).margin for i in range(good.shape[1])]))
 
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calibrate.evaluation.contact_sheet import SIDE, Section, Thumbnail, contact_sheet, reduced
 from calibrate.evaluation.datasets import Category, TestPicture, read_masks
 from calibrate.evaluation.evaluated import Judged
 from calibrate.scoring import Scorer
-from engines.drawing import overlay, rgb
+from calibrate.thumbnails import Thumbnail, draw_pages, shrink
+from engines.drawing import overlay
 from engines.geometry import Pixels
 from engines.images import read_image
 from engines.thresholds import Thresholds
@@ -27,8 +27,8 @@ def worst_sheet(category: Category, judged: Sequence[Judged], scorer: Scorer, th
     They are measured again for their maps, so that no other map need be kept.
     """
     pairs = sorted(zip(category.test, judged, strict=True), key=lambda pair: pair[1].deviation)
-    limit = f"deviation before each name: over {thresholds.limit:.2f} is a reject"
-    sections = [Section(f"{category.name}    ({limit}; map: green is the pixel threshold; outline: truth)")]
+    legend = f"reject over {thresholds.limit:.2f}; green: pixel threshold; outline: truth"
+    pages: list[Pixels] = []
     for what, every, is_wrong in (
         ("defects missed", [pair for pair in pairs if not pair[0].good], True),
         ("good parts rejected", [pair for pair in reversed(pairs) if pair[0].good], False),
@@ -36,8 +36,8 @@ def worst_sheet(category: Category, judged: Sequence[Judged], scorer: Scorer, th
         wrong = [pair for pair in every if pair[1].passed == is_wrong]
         shown = [_thumbnail(category, *pair, scorer, thresholds.pixel_threshold) for pair in wrong[:WORST] or every[:NEAREST]]
         told = ", the worst first" if wrong else "; these came nearest" if every else ""
-        sections.append(Section(f"{len(wrong)} of {len(every)} {what}{told}", shown))
-    return contact_sheet(sections)
+        pages += draw_pages(f"{category.name}: {len(wrong)} of {len(every)} {what}{told}  ({legend})", shown)
+    return np.concatenate(pages)
 
 
 def _thumbnail(category: Category, picture: TestPicture, judged: Judged, scorer: Scorer, pixel_threshold: float) -> Thumbnail:
@@ -45,13 +45,13 @@ def _thumbnail(category: Category, picture: TestPicture, judged: Judged, scorer:
     scorer.measure(image)
     masks = read_masks(category, picture, *image.shape[:2])
     truth = np.any([mask for mask, _ in masks], axis=0) if masks else np.zeros(image.shape[:2], bool)
-    label = f"{judged.deviation:.2f}  {judged.kind}/{picture.file.name}"
-    return Thumbnail(beside(image, scorer.frame_map, truth, pixel_threshold), label)
+    shown = beside(image, scorer.frame_map, truth, pixel_threshold)
+    return Thumbnail(shown, f"{judged.kind}/{picture.file.name}", f"deviation {judged.deviation:.2f}")
 
 
 def beside(image: Pixels, frame_map: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_], pixel_threshold: float) -> Pixels:
     """A picture (H, W) or (H, W, 3), and its map over it, which covers all of it; in a thumbnail's size, (h, 2w, 3) RGB."""
-    part = rgb(reduced(image, int(SIDE / 2**0.5)))
+    part = shrink(image)
     height, width = part.shape[:2]
     heat = overlay(part, frame_map, (0, 0, width, height), 2 * pixel_threshold)
     small = np.asarray(cv2.resize(truth.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA) > 0, np.uint8)

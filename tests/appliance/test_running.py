@@ -6,6 +6,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.messages import Heartbeat, Verdict
@@ -13,8 +14,8 @@ from appliance.notices import Notice
 from appliance.running import RunningLine
 from appliance.subscriber import Message, Subscriber
 from engines.errors import RecipeError
-from engines.recipe import WEIGHTS, Recipe
-from engines.thresholds import FILE
+from engines.recipe import WEIGHTS, Recipe, load_recipe
+from engines.thresholds import FILE, load_thresholds, save_thresholds
 from tests.appliance.conftest import (
     MadeEngine,
     MakeLine,
@@ -53,6 +54,17 @@ def test_without_thresholds_every_part_is_rejected(tmp_path: Path, make_line: Ma
     assert all(verdict.verdict == "reject" for verdict in verdicts_of(events))
     (warning,) = (event for event in events if isinstance(event, Notice) and event.severity == "warning")
     assert "calibrate thresholds --line 3" in warning.text
+
+
+def test_thresholds_of_another_engine_are_warned_of(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:
+    shutil.copytree(recipe.folder, tmp_path / "recipe")
+    thresholds = load_thresholds(load_recipe(tmp_path / "recipe"))
+    assert thresholds is not None
+    save_thresholds(tmp_path / "recipe", msgspec.structs.replace(thresholds, engine="openvino int8"))
+    events = inspect_all(make_line(recipe=tmp_path / "recipe"), parts=1)
+    (warning,) = (event.text for event in events if isinstance(event, Notice) and event.severity == "warning")
+    assert "its thresholds were got from scores of openvino int8, and torch float32 serves" in warning
+    assert warning.endswith("calibrate with: calibrate thresholds --line 3")
 
 
 def test_a_tampered_recipe_is_refused(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from calibrate.thresholding import choose_score, cut, method, promise, scale_of
+from calibrate.thresholding import choose_area, choose_score, cut, method, promise, scale_of
 from engines.scores import SCORES
 
 NONE, CLEAR = np.array([]), np.full(20, 1e6)  # deviations of defects
@@ -132,3 +132,12 @@ def test_the_margin_is_that_of_the_weakest_tenth_in_spreads_of_good_parts() -> N
         expected = (math.log(np.sort(defect[:, i])[4]) - math.log(good[:, i].max())) / spread
         assert candidates[name].margin == pytest.approx(expected, abs=1e-3)
         assert candidates[name].spread == pytest.approx(spread, abs=1e-4)
+
+
+def test_the_least_area_is_the_one_that_tells_defects_best() -> None:
+    good = np.exp(np.linspace(-1, 1, 60))
+    levels = np.stack([good, good, good], axis=1)
+    defects = np.full((36, 3), 20 * good.max())
+    assert choose_area(levels, defects) == 0, "the smallest of those that are alike"
+    assert choose_area(levels, defects * [1, 1.2, 1.1]) == 1
+    assert choose_area(levels ** [1.0, 1.0, 0.5], defects) == 2, "steadier over good parts"
