@@ -39,7 +39,9 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     trigger: Literal["hardware", "software", "free"] = "hardware"
     trigger_source: Annotated[str, Meta(description="camera input of the hardware trigger")] = "Line1"
     rate: Annotated[float, Meta(gt=0, le=10_000, description="software triggers a second")] = 10.0
-    timeout_ms: Annotated[int, Meta(ge=10, le=60_000, description="from software trigger to picture")] = 1_000
+    timeout_ms: Annotated[
+        int, Meta(ge=10, le=60_000, description="from software trigger to picture, if the deadline is not sooner")
+    ] = 1_000
     stall_ms: Annotated[
         Annotated[int, Meta(ge=100, le=3_600_000)] | None,
         Meta(description="longest pause between two pictures; after it the camera is opened anew"),
@@ -113,7 +115,7 @@ class ReplayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 class DecisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When a verdict is due, and how far an operator may move it."""
 
-    deadline_ms: Annotated[int, Meta(ge=1, le=60_000, description="from capture to verdict; later is a reject")] = 500
+    deadline_ms: Annotated[int, Meta(ge=1, le=60_000, description="from software trigger, else the picture, to verdict")] = 500
     max_sensitivity: Annotated[
         float, Meta(ge=0, le=MOST, description="share that `inspect sensitivity` may lower or raise the thresholds by")
     ] = MOST

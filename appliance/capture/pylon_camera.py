@@ -138,7 +138,8 @@ class PylonCamera:
         limit, triggered_ns = self._limit_ms, time.monotonic_ns()
         if self._camera.WaitForFrameTriggerReady(limit, pylon.TimeoutHandling_Return):
             self._camera.ExecuteSoftwareTrigger()
-            frames = self._frames(self._camera.RetrieveResult(limit, pylon.TimeoutHandling_Return))
+            left = max(1, limit - (time.monotonic_ns() - triggered_ns) // 1_000_000)
+            frames = self._frames(self._camera.RetrieveResult(left, pylon.TimeoutHandling_Return))
             if frames:
                 return from_trigger(frames, triggered_ns)
         if self._camera.IsCameraDeviceRemoved():

@@ -23,9 +23,10 @@ def connect(make_line: MakeLine) -> Iterator[Connect]:
     """A function that makes the emulated camera with these features, software-triggered as fast as it can."""
     made: list[Camera] = []
 
-    def make(features: dict[str, object], **settings: object) -> Camera:
+    def make(features: dict[str, object], deadline_ms: int = 20_000, **settings: object) -> Camera:
         table = {"kind": "pylon", "serial": "0815-0000", "trigger": "software", "rate": 1_000, "features": features}
-        made.append(make_camera(make_line(camera=table | settings), (SIDE, SIDE)))
+        line = make_line(camera=table | settings, decision={"deadline_ms": deadline_ms})
+        made.append(make_camera(line, (SIDE, SIDE)))
         return made[-1]
 
     yield make
@@ -110,14 +111,19 @@ def test_held_pictures_stay_as_they_are_until_released(tmp_path: Path, connect: 
         frame.release()
 
 
-def test_a_trigger_without_picture_is_a_frame_without_picture(tmp_path: Path, connect: Connect) -> None:
+@pytest.mark.parametrize(("timeout_ms", "deadline_ms", "waited_ms"), [(1_000, 20_000, 1_000), (20_000, 700, 700)])
+def test_a_trigger_without_picture_is_a_frame_without_picture(
+    tmp_path: Path, connect: Connect, timeout_ms: int, deadline_ms: int, waited_ms: int
+) -> None:
+    """Told after the camera's time or at the part's deadline, whichever is sooner; and both count from the trigger."""
     save_noise(tmp_path / "parts", 1, SIDE)
-    camera = connect(emulated(tmp_path / "parts", SIDE), buffers=4, timeout_ms=1_000)
+    camera = connect(emulated(tmp_path / "parts", SIDE), deadline_ms, buffers=4, timeout_ms=timeout_ms)
     camera.open()
     held = grab(camera, 4)
     (missing,) = camera.grab(2.0)
     assert missing.image is None
-    assert (missing.number, missing.fault) == (5, "no picture within 1000 ms after its trigger")
+    assert (missing.number, missing.fault) == (5, f"no picture within {waited_ms} ms after its trigger")
+    assert time.monotonic_ns() - missing.captured_ns >= waited_ms * 1_000_000
     for frame in held:
         frame.image = None
         frame.release()
