@@ -56,10 +56,13 @@ def build(
     """Build an engine and prove it on held-out golden samples and synthetic defects; exit status 1 if it fails the gate."""
     loaded, samples = _recipe_and_golden(line, recipe, golden, config_dir)
     from engines.building import build_engine
-    from engines.targets import default_precision, target_module
+    from engines.targets import TARGETS, default_precision, target_module
 
     precision = precision or default_precision(target)
     target_module(target, precision)
+    if TARGETS[target].reference == precision:
+        console.print(f"{target} {precision} is the reference itself: there is nothing to build, a line can load it as it is")
+        return
     with Steps(console, "comparing").shown() as steps:
         record = build_engine(loaded, target, precision, samples, rejects, steps.say, steps.tell)  # type: ignore[arg-type]  # checked above
     _tell_outcome(loaded, target, precision, record.parity)

@@ -67,6 +67,13 @@ def test_what_cannot_be_proven_is_one_line(
     assert message in line
 
 
+def test_the_reference_needs_no_build(in_process: Command, built: Recipe, golden_folder: Path) -> None:
+    done = in_process("engines", "build", "--recipe", built.folder, "--golden", golden_folder, "--target", "torch")
+    assert done.returncode == 0
+    assert "there is nothing to build, a line can load it as it is" in " ".join(done.stdout.split())
+    assert not engine_folder(built, "torch", "float32").exists()
+
+
 def test_bench_measures_what_may_serve_beside_the_reference_and_the_ceiling(
     in_process: Command, built: Recipe, altered: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
