@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,6 +126,7 @@ def _config(precision: str, streams: int) -> dict[str, Any]:
 def _quantise(model: Any, golden: Sequence[Pixels], exact: set[str]) -> Any:
     """Post-training quantisation to 8 bits (NNCF), all but the named operations and what gains nothing by it."""
     nncf = _nncf()
+    nncf.set_log_level(logging.ERROR)  # it tells of each operation that it leaves as it is
     kinds = {"Subtract", "Power"}  # differences: what they are taken of is nearly equal
     if any(node.get_type_name() == "GroupConvolution" for node in model.get_ops()):
         # A backbone of depthwise convolutions was slower in 8 bits than in bfloat16, and the map's error three times as large.
