@@ -134,7 +134,11 @@ def _camera(line: Line, recipe: Recipe) -> Finding:
     try:
         config = line.config.camera
         if isinstance(config, CameraConfig) and config.trigger == "hardware":
-            return Finding("camera", "ok", "opens and takes its features; waits for its hardware trigger")
+            text = "opens and takes its features; waits for its hardware trigger"
+            if config.stall_ms is not None:
+                return Finding("camera", "ok", text)
+            mend = "set camera.stall_ms to more than the line's longest pause"
+            return Finding("camera", "warning", f"{text}; one that falls silent is noticed by its driver only: {mend}")
         frames = camera.grab(2.0)
         if not frames or frames[0].image is None:
             return Finding("camera", "failed", f"gives no picture: {frames[0].fault if frames else 'none within 2 s'}")

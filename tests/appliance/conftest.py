@@ -149,7 +149,7 @@ def roomy_archive(monkeypatch: pytest.MonkeyPatch) -> None:
 class MadeEngine:
     """An engine that finds every part perfect, after ``act(call, map, scores)`` has had its way; calls count from 1."""
 
-    target = "made to order"
+    target = "torch float32"  # whose scores the recipe's thresholds are of
 
     def __init__(self, act: Callable[[int, Floats, Floats], object] = lambda _call, _map, _scores: None) -> None:
         self.act, self.calls = act, 0

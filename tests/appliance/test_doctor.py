@@ -137,8 +137,12 @@ def test_a_hardware_triggered_camera_is_opened_but_not_waited_for(
     make_line: MakeLine, recipe: Recipe, parts_folder: Path
 ) -> None:
     camera = {"kind": "pylon", "serial": "0815-0000", "features": emulated(parts_folder)}
+    text = "opens and takes its features; waits for its hardware trigger"
+    finding = findings(make_line(recipe=recipe.folder, camera=camera | {"stall_ms": 60_000}))["camera"]
+    assert (finding.outcome, finding.text) == ("ok", text)
     finding = findings(make_line(recipe=recipe.folder, camera=camera))["camera"]
-    assert (finding.outcome, finding.text) == ("ok", "opens and takes its features; waits for its hardware trigger")
+    assert finding.outcome == "warning"
+    assert finding.text.startswith(f"{text}; one that falls silent is noticed by its driver only: set camera.stall_ms")
 
 
 @pytest.mark.usefixtures("made_engine")

@@ -21,6 +21,8 @@ from appliance.messages import Region, TemplateMatch, Verdict
 from appliance.replay_report import ReplayReport
 from appliance.replaying import CONDITIONS, Replayed, Tally, differences, find_archived, replay
 from appliance.showing import part_picture
+from engines.building import save_record
+from engines.built import engine_folder, read_record
 from engines.errors import ConfigError
 from engines.images import read_image
 from engines.recipe import Recipe, load_recipe
@@ -74,7 +76,13 @@ def test_a_changed_threshold_gives_the_flips_and_exit_status_1(
     shutil.copytree(built.folder, lenient)
     thresholds = load_thresholds(load_recipe(lenient))
     assert thresholds is not None
-    save_thresholds(lenient, msgspec.structs.replace(thresholds, score_threshold=1e6, pixel_threshold=1e6))
+    lenient_ones = msgspec.structs.replace(thresholds, score_threshold=1e6, pixel_threshold=1e6)
+    save_thresholds(lenient, lenient_ones)
+    engine = engine_folder(load_recipe(lenient), "openvino", "float32")
+    record = read_record(engine)
+    assert record.parity is not None
+    proven = msgspec.structs.replace(record.parity, thresholds_digest=lenient_ones.digest)
+    save_record(engine, msgspec.structs.replace(record, parity=proven))
     flipped = [verdict.part_id for verdict in verdicts if verdict.verdict == "reject"]
     assert flipped
     done = in_process("inspect", "replay", *options(line), "--recipe", lenient, "--json")

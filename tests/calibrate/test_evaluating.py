@@ -19,6 +19,7 @@ from calibrate.evaluation.datasets import find_categories
 from calibrate.evaluation.evaluated import Result
 from calibrate.evaluation.evaluating import evaluate
 from calibrate.evaluation.finished import EvaluateRequest, Finished, identities
+from calibrate.thumbnails import PAGE
 from engines.errors import ConfigError, EngineError, UserError
 from engines.images import png_bytes, read_image
 from engines.recipe import load_recipe
@@ -161,7 +162,7 @@ def test_tables_and_contact_sheet_are_for_people(ran: Ran) -> None:
         assert words in ran.printed
     assert "sPRO" not in ran.printed
     sheet = read_image(ran.output / "cloth" / "worst.png")
-    assert sheet.shape[1] == 1280
+    assert sheet.shape[1] == PAGE[0]
     assert sheet.shape[0] > 300, "none is wrong: what came nearest is shown"
 
 
