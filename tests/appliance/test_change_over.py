@@ -127,9 +127,10 @@ def test_memory_returns_over_many_changes(
     verdicts = [event for event in read_events(log) if event["event"] == "verdict"]
     assert [verdict["seq"] for verdict in verdicts] == list(range(1, len(verdicts) + 1))
     assert all(verdict["reason"] in ("", "defect") for verdict in verdicts), "all were measured, and in time"
-    # The least: just after a change two engines may be there.
+    # The least of some: just after a change two engines may be there, and the allocator keeps one and a half more or less (50
+    # changes: 304 to 361 MiB, without a trend). An engine left behind at every change would be nine of them, in fifty thirty.
     growth = min(memory[-settled:]) - min(memory[settled : 2 * settled])
-    assert growth < ENGINE_BYTES / 2, [value >> 20 for value in memory]
+    assert growth < 3 * ENGINE_BYTES, [value >> 20 for value in memory]
 
 
 def test_a_recipe_that_cannot_be_loaded_leaves_the_line_as_it_is(looped: Line, made_engine: MadeEngine, tmp_path: Path) -> None:
