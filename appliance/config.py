@@ -46,8 +46,16 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         Annotated[int, Meta(ge=100, le=3_600_000)] | None,
         Meta(description="longest pause between two pictures; after it the camera is opened anew"),
     ] = None
+    trigger_counter: Annotated[
+        str | None, Meta(description="chunk by which the camera numbers hardware triggers, also those that it ignored")
+    ] = None
     buffers: Annotated[int, Meta(ge=4, le=256, description="pictures that the driver can hold")] = 16
     features: Annotated[dict[str, FeatureValue], Meta(description="GenICam features, set in this order at each open")] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a counter of triggers that do not come from outside."""
+        if self.trigger_counter is not None and self.trigger != "hardware":
+            raise ValueError('trigger_counter goes with trigger = "hardware": all others are counted here')
 
     @property
     def stall_s(self) -> float:
@@ -82,7 +90,8 @@ class PylonConfig(CameraConfig, frozen=True, forbid_unknown_fields=True, tag="py
     name: Annotated[str | None, Meta(description="the user-defined name stored in the camera")] = None
 
     def __post_init__(self) -> None:
-        """Refuse two identities."""
+        """Refuse two identities, too."""
+        super().__post_init__()
         if sum(identity is not None for identity in (self.serial, self.ip, self.name)) > 1:
             raise ValueError("give only one of serial, ip and name")
 
@@ -96,7 +105,8 @@ class AravisConfig(CameraConfig, frozen=True, forbid_unknown_fields=True, tag="a
     """Any GigE Vision or USB3 Vision camera, through Aravis; identified by serial or ip, else the only one there is."""
 
     def __post_init__(self) -> None:
-        """Refuse two identities."""
+        """Refuse two identities, too."""
+        super().__post_init__()
         if self.serial is not None and self.ip is not None:
             raise ValueError("give only one of serial and ip")
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
-from appliance.capture.counter import GIGE_COUNTER_SPAN, FrameCounter
+from appliance.capture.counter import GIGE_COUNTER, NO_CHUNK, TRIGGER_COUNTER, USB_COUNTER, FrameCounter
 from appliance.capture.trigger_clock import TriggerClock, from_trigger
 from appliance.config import AravisConfig, FeatureValue, Line
 from engines.geometry import Pixels
@@ -47,7 +47,8 @@ class AravisCamera:
         self._limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
         self._camera: Any = None
         self._stream: Any = None
-        self._counter = FrameCounter(None)
+        self._chunks: Any = None
+        self._counter = FrameCounter()
         self._clock = TriggerClock(config.rate)
         self._format = "Mono8"
         self._control_lost = False
@@ -62,7 +63,9 @@ class AravisCamera:
             self._control_lost = False
             device.connect("control-lost", self._note_lost)
             self._apply_features(device)
-            self._counter.restart(GIGE_COUNTER_SPAN if self._camera.is_gv_device() else None)
+            frame_counter = GIGE_COUNTER if self._camera.is_gv_device() else USB_COUNTER
+            self._counter.restart(*(TRIGGER_COUNTER if self._config.trigger_counter else frame_counter))
+            self._chunks = self._camera.create_chunk_parser()
             self._start_stream()
         except GLib.GError as error:
             self.close()
@@ -102,7 +105,7 @@ class AravisCamera:
     def close(self) -> None:
         """See `Camera.close`."""
         # Both are freed by their last reference; the camera's control is given up with it.
-        self._stream = self._camera = None
+        self._stream = self._chunks = self._camera = None
 
     # Opening
 
@@ -195,11 +198,11 @@ class AravisCamera:
         if buffer is None:
             return []
         captured = time.monotonic_ns()
-        missing = self._counter.advance(buffer.get_frame_id())
+        missing = self._counter.advance(self._counted(buffer))
         frames: list[Frame] = []
         if missing is not None:
             number = self._counter.number
-            frames = [self._missing(number - missing + i, "the frame counter skipped it") for i in range(missing)]
+            frames = [self._missing(number - missing + i, "the counter skipped it") for i in range(missing)]
             status = buffer.get_status()
             if status == Aravis.BufferStatus.SUCCESS:
                 frames.append(Frame(number, captured, buffer.get_timestamp(), self._picture(buffer)))
@@ -207,6 +210,19 @@ class AravisCamera:
                 frames.append(self._missing(number, f"failed buffer: {status.value_nick.replace('-', ' ')}"))
         self._stream.push_buffer(buffer)
         return frames
+
+    def _counted(self, buffer: Any) -> int | None:
+        """The camera's number of a frame, or of its trigger; None where a failed buffer has lost that."""
+        chunk = self._config.trigger_counter
+        if chunk is None:
+            return int(buffer.get_frame_id())
+        if buffer.get_status() != Aravis.BufferStatus.SUCCESS:
+            return None
+        try:
+            return int(self._chunks.get_integer_value(buffer, chunk))
+        except GLib.GError as error:
+            self._stream.push_buffer(buffer)
+            raise CameraLostError(f"camera {self._config.identity}: {NO_CHUNK.format(chunk)}") from error
 
     def _picture(self, buffer: Any) -> Pixels:
         height, width, channels = buffer.get_image_height(), buffer.get_image_width(), CHANNELS[self._format]

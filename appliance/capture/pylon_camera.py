@@ -9,7 +9,7 @@ import numpy as np
 from pypylon import genicam, pylon
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
-from appliance.capture.counter import GIGE_COUNTER_SPAN, FrameCounter
+from appliance.capture.counter import GIGE_COUNTER, NO_CHUNK, TRIGGER_COUNTER, USB_COUNTER, FrameCounter
 from appliance.capture.trigger_clock import TriggerClock, from_trigger
 from appliance.config import FeatureValue, Line, PylonConfig
 from engines.geometry import Pixels
@@ -28,7 +28,7 @@ class PylonCamera:
         self._config, self._line_file = config, line_file
         self._limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
         self._camera: Any = None
-        self._counter = FrameCounter(None)
+        self._counter = FrameCounter()
         self._converter = pylon.ImageFormatConverter()
         self._clock = TriggerClock(config.rate)
         self.simulated = False
@@ -42,7 +42,8 @@ class PylonCamera:
             self._camera.Open()
             self._apply_features()
             self._camera.MaxNumBuffer.Value = self._config.buffers
-            self._counter.restart(GIGE_COUNTER_SPAN if device.GetDeviceClass() == GIGE_CLASS else None)
+            frame_counter = GIGE_COUNTER if device.GetDeviceClass() == GIGE_CLASS else USB_COUNTER
+            self._counter.restart(*(TRIGGER_COUNTER if self._config.trigger_counter else frame_counter))
             self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
             self._clock.start()
         except genicam.GenericException as error:
@@ -154,18 +155,31 @@ class PylonCamera:
         """The frame in a grab result, after one without picture for each number that the counter skipped."""
         if not result.IsValid():
             return []
-        missing = self._counter.advance(result.BlockID)
+        missing = self._counter.advance(self._counted(result))
         if missing is None:
             result.Release()
             return []
         number = self._counter.number
-        frames = [self._missing(number - missing + i, "the frame counter skipped it") for i in range(missing)]
+        frames = [self._missing(number - missing + i, "the counter skipped it") for i in range(missing)]
         if not result.GrabSucceeded():
             fault = f"failed buffer: {result.GetErrorDescription() or hex(result.GetErrorCode())}"
             result.Release()
             return [*frames, self._missing(number, fault)]
         captured, camera_time = time.monotonic_ns(), result.TimeStamp
         return [*frames, Frame(number, captured, camera_time, self._picture(result), release=result.Release)]
+
+    def _counted(self, result: Any) -> int | None:
+        """The camera's number of a frame, or of its trigger; None where a failed buffer has lost that."""
+        chunk = self._config.trigger_counter
+        if chunk is None:
+            return int(result.BlockID)
+        if not result.GrabSucceeded():
+            return None
+        node = result.ChunkDataNodeMap.GetNode(chunk)
+        if not genicam.IsReadable(node):
+            result.Release()
+            raise CameraLostError(f"camera {self._config.identity}: {NO_CHUNK.format(chunk)}")
+        return int(node.Value)
 
     def _picture(self, result: Any) -> Pixels:
         height, width = result.Height, result.Width

@@ -83,8 +83,21 @@ def test_every_number_has_one_frame_although_packets_are_lost(connect: Callable[
     assert [frame.number for frame in frames] == list(range(1, len(frames) + 1))
     faults = {frame.fault for frame in frames if frame.image is None}
     assert faults, "1 % of the packets were lost"
-    assert faults <= {"failed buffer: missing packets", "failed buffer: timeout", "the frame counter skipped it"}
+    assert faults <= {"failed buffer: missing packets", "failed buffer: timeout", "the counter skipped it"}
     assert any(frame.image is not None for frame in frames)
+
+
+@needs_aravis
+def test_a_trigger_counter_that_does_not_come_is_told(connect: Callable[..., Camera]) -> None:
+    with fake_camera("T1"):
+        free = FEATURES | {"TriggerMode": "Off"}
+        camera = connect(trigger="hardware", trigger_source="Line0", trigger_counter="ChunkCounterValue", features=free)
+        camera.open()
+        with pytest.raises(
+            CameraLostError, match=r"its pictures carry no chunk ChunkCounterValue; correct camera\.trigger_coun"
+        ):
+            grab(camera, 1)
+        camera.close()
 
 
 @needs_aravis

@@ -66,6 +66,7 @@ MISTAKES = [
     (MINIMAL + "[engine]\nslots = 65\n", r"engine\.slots: expected `int` <= 64"),
     (REPLAY + "rate = -1\n", r"camera\.rate: expected `float` >= 0"),
     (MINIMAL + 'serial = "1"\nip = "10.0.0.2"\n', r"camera: give only one of serial, ip and name"),
+    (MINIMAL + 'trigger = "free"\ntrigger_counter = "C"\n', r"camera: trigger_counter goes with trigger = \"hardware\""),
     (MINIMAL + 'trigger = "later"\n', r"camera\.trigger: invalid enum value 'later'"),
     ('recipe = "r"\n[camera]\nkind = "webcam"\n', r"camera\.kind: invalid value 'webcam'"),
     ('recipe = "r"\n[camera]\nkind = "replay"\n', r"camera: .*missing required field `source`"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from pypylon import pylon
 
-from appliance.capture import Camera, CameraError, Frame, make_camera
+from appliance.capture import Camera, CameraError, CameraLostError, Frame, make_camera
 from engines.geometry import Pixels
 from tests.appliance.conftest import MakeLine, emulated, save_noise
 
@@ -132,6 +134,46 @@ def test_a_trigger_without_picture_is_a_frame_without_picture(
     assert frame.number == 6
     frame.image = None
     frame.release()
+
+
+def test_a_trigger_counter_that_does_not_come_is_told(tmp_path: Path, connect: Connect) -> None:
+    save_noise(tmp_path / "parts", 1, SIDE)
+    camera = connect(emulated(tmp_path / "parts", SIDE, TriggerMode="Off"), trigger="hardware", trigger_counter="ChunkCounter")
+    camera.open()
+    with pytest.raises(CameraLostError, match=r"its pictures carry no chunk ChunkCounter; correct camera\.trigger_counter, or"):
+        camera.grab(2.0)
+
+
+class _WithChunks:
+    """A real grab result with the camera's own features in place of chunks, which the emulation does not send."""
+
+    def __init__(self, result: Any, nodes: Any, failed: bool) -> None:
+        self._result, self.ChunkDataNodeMap, self._failed = result, nodes, failed
+
+    def GrabSucceeded(self) -> bool:  # noqa: N802 - pylon's name
+        return not self._failed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._result, name)
+
+
+def test_triggers_that_the_camera_ignored_are_parts_without_picture(tmp_path: Path, connect: Connect) -> None:
+    save_noise(tmp_path / "parts", 1, SIDE)
+    features = emulated(tmp_path / "parts", SIDE, TriggerMode="Off", Width=32)
+    camera: Any = connect(features, trigger="hardware", trigger_counter="OffsetX")
+    camera.open()
+    device, frames = camera._camera, []
+    for counted in (4, 5, 8, None, 11):  # the 9th failed, or the 10th: one of them was ignored
+        if counted is not None:
+            device.OffsetX.Value = counted
+        result = device.RetrieveResult(2_000, pylon.TimeoutHandling_ThrowException)
+        frames += camera._frames(_WithChunks(result, device.GetNodeMap(), failed=counted is None))
+    skipped = "the counter skipped it"
+    faults = [None, None, skipped, skipped, None, "failed buffer: 0x0", skipped, None]
+    assert [frame.number for frame in frames] == list(range(1, 9))
+    assert [frame.fault for frame in frames] == faults
+    for frame in frames:
+        frame.release()
 
 
 def test_a_free_running_camera_gives_every_frame(tmp_path: Path, connect: Connect) -> None:
