@@ -9,6 +9,7 @@ from torch import Tensor
 
 from calibrate.coreset import k_centre
 from calibrate.features import FeatureSource
+from engines.memory import Memory
 from engines.network import Network
 from engines.tfa_net import TFANet
 
@@ -20,30 +21,30 @@ def remember(network: Network, fitted: FeatureSource, seed: int, say: Callable[[
     """Fill the memory of a fitted network, if it has one, from the samples that it was fitted on."""
     if not isinstance(network, TFANet) or network.memory is None:
         return
-    say(f"choosing {len(network.memory.places)} golden features to remember")
+    memory = network.memory
+    say(f"choosing {len(memory.places)} golden features to remember")
     with torch.no_grad():
-        for golden, features in zip(
-            (network.memory.places, network.memory.tokens), _features(network, fitted, seed), strict=True
-        ):
+        places, *surroundings = _features(network, memory, fitted, seed)
+        for golden, features in ((memory.places, places), *zip(memory.surroundings, surroundings, strict=True)):
             chosen = _covering(features, len(golden), seed).to(golden)
             golden.copy_(chosen[torch.arange(len(golden)) % len(chosen)])  # again from the first where there are too few
 
 
-def _features(network: TFANet, fitted: FeatureSource, seed: int) -> tuple[Tensor, Tensor]:
-    """Limited features of the fitted samples' places and tokens, each (N, C) in half precision.
+def _features(network: TFANet, memory: Memory, fitted: FeatureSource, seed: int) -> list[Tensor]:
+    """Limited features of the fitted samples' places, and of their windows of each side, each (N, C) in half precision.
 
     Of each frame's places some at random, where all are too many.
     """
-    assert network.memory is not None, "the caller asked"
     draw = torch.Generator().manual_seed(seed)
     share = MOST // len(fitted)
-    places, tokens = [], []
+    found: list[list[Tensor]] = [[] for _ in range(1 + len(memory.surroundings))]
     for frame in range(len(fitted)):
-        limited = network.memory.limited(network.positions(fitted.frame(network, frame)[0]))  # (tiles, P, places, C)
-        tokens.append(limited.mean(dim=2).flatten(0, 1).half().cpu())
-        rows = limited.flatten(0, 2).half().cpu()
-        places.append(rows[torch.randperm(len(rows), generator=draw)[:share]] if len(rows) > share else rows)
-    return torch.cat(places), torch.cat(tokens)
+        limited = memory.limited(network.positions(fitted.frame(network, frame)[0]))  # (tiles, P, places, C)
+        rows = limited.flatten(0, 2)
+        rows = rows[torch.randperm(len(rows), generator=draw)[:share]] if len(rows) > share else rows
+        for kept, features in zip(found, (rows, *memory.windows(limited)), strict=True):
+            kept.append(features.reshape(-1, limited.shape[-1]).half().cpu())
+    return [torch.cat(kept) for kept in found]
 
 
 def _covering(features: Tensor, count: int, seed: int) -> Tensor:

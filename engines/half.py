@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from engines.graph import InspectionGraph
 
 FLOAT32_BUFFERS = frozenset(
-    {"mean", "std", "channel_mean", "channel_std", "smoothing", "weights", "lengths", "places", "tokens"}
+    {"mean", "std", "channel_mean", "channel_std", "smoothing", "weights", "lengths"}
+    | {"places", "surroundings", "average", "spread"}  # of a memory
 )
 
 

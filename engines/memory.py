@@ -12,20 +12,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SOFTNESS = 3.0  # of the limit to a level's length, in mean squares of golden features
+POWER = 1 / 5  # with which restoration and each window's novelty count beside the place's own
+WINDOWS = (1, 2, 4, 8)  # sides of the surroundings, in cells; two by two cells are a token
 
 
 class Memory(nn.Module):
-    """Limited golden features of places, and their means over tokens; float32 in the half-precision graph, too."""
+    """Limited golden features of places, and their means over windows; float32 in the half-precision graph, too."""
 
     places: Tensor
-    tokens: Tensor
+    surroundings: Tensor
+    average: Tensor
+    spread: Tensor
 
-    def __init__(self, rows: int, levels: tuple[int, ...]) -> None:
-        """``rows`` places and a quarter as many tokens; ``levels``: channels of each level, in the features' order."""
+    def __init__(self, rows: int, levels: tuple[int, ...], grid: int, patch: int) -> None:
+        """``rows`` places and a quarter as many of each window; ``levels``: channels of each level, in the features' order.
+
+        ``grid``: tokens along one side, of ``patch`` x ``patch`` places each; ``patch`` is even.
+        """
         super().__init__()
-        self._levels = levels
+        self._levels, self._patch = levels, patch
+        matrices = [_window_matrices(grid, patch, window) for window in WINDOWS if window <= 2 * grid]
+        self._windows = [len(average) for average, _ in matrices]  # how many windows of each side there are
         self.register_buffer("places", torch.zeros(rows, sum(levels)))
-        self.register_buffer("tokens", torch.zeros(max(1, rows // 4), sum(levels)))
+        self.register_buffer("surroundings", torch.zeros(len(matrices), max(1, rows // 4), sum(levels)))
+        self.register_buffer("average", torch.cat([average for average, _ in matrices]), persistent=False)
+        self.register_buffer("spread", torch.cat([spread for _, spread in matrices], dim=1), persistent=False)
 
     def limited(self, features: Tensor) -> Tensor:
         """Normalised features (..., C) -> float32, each level (..., c) divided by root(|level|^2 + SOFTNESS c).
@@ -36,15 +47,27 @@ class Memory(nn.Module):
         lengths = [(level.square().sum(dim=-1, keepdim=True) + SOFTNESS * level.shape[-1]).sqrt() for level in levels]
         return torch.cat([level / length for level, length in zip(levels, lengths, strict=True)], dim=-1)
 
+    def windows(self, limited: Tensor) -> list[Tensor]:
+        """Limited features (N, P, places, C) -> their means over the windows of each side, each (N, windows, C)."""
+        n, _, _, channels = limited.shape
+        half = self._patch // 2
+        # Sums, not means: from a sum on, all stays float32 in reduced precision, and means of many places differ little.
+        columns = limited.reshape(-1, half, channels).sum(dim=1)  # of a row of a cell
+        cells = columns.view(-1, half, 2, channels).sum(dim=1).view(n, -1, channels)  # by token, row and column
+        return list((self.average @ cells).split(self._windows, dim=1))
+
     def forward(self, features: Tensor, direction: Tensor) -> Tensor:
         """Normalised features of tokens (N, P, places, C), 1 - cosine with what was restored (N, P, places) -> anomaly (same).
 
-        It is the place's novelty, times the fourth root of its direction error and of its token's novelty: a token's mean
-        tells of what is large and faint.
+        It is the place's novelty, times the fifth roots of its direction error and of the novelty of each window around it:
+        their means tell of what is large and faint.
         """
         limited = self.limited(features)
-        around = novelty(limited.mean(dim=2), self.tokens)[:, :, None]  # (N, P, 1)
-        return novelty(limited, self.places) * (direction.abs() * around).sqrt().sqrt()
+        weight = direction.abs()
+        spreads = self.spread.split(self._windows, dim=1)
+        for means, golden, spread in zip(self.windows(limited), self.surroundings, spreads, strict=True):
+            weight = weight * (novelty(means, golden) @ spread.T).view(weight.shape)
+        return novelty(limited, self.places) * weight.pow(POWER)
 
 
 def novelty(features: Tensor, golden: Tensor) -> Tensor:
@@ -53,3 +76,23 @@ def novelty(features: Tensor, golden: Tensor) -> Tensor:
     nearness = F.linear(features, 2 * golden, -golden.square().sum(dim=1)).amax(dim=-1)
     # Rounding can leave it below zero.  Not clamped: there are devices whose maximum of NaN and zero is zero, a pass.
     return (features.square().sum(dim=-1) - nearness).abs()
+
+
+def _window_matrices(grid: int, patch: int, window: int) -> tuple[Tensor, Tensor]:
+    """Of windows of ``window`` x ``window`` cells: cells' sums to means (windows, cells), windows to places (places, windows).
+
+    Cells and places are in the tokens' order.  A place has the value between the centres of the windows nearest to it; beyond
+    the last centre that one's.
+    """
+    cells, side, half = 2 * grid, grid * patch, patch // 2
+    count = cells - window + 1
+    starts, columns = torch.arange(count)[:, None], torch.arange(cells)
+    average = ((columns >= starts) & (columns < starts + window)).float() / (window * half)
+    position = ((torch.arange(side) + 0.5) / half - window / 2).clamp(0, count - 1)
+    spread = (1 - (position[:, None] - torch.arange(count)).abs()).clamp_min(0)
+    return torch.kron(average, average)[:, _by_token(grid, 2)], torch.kron(spread, spread)[_by_token(grid, patch)]
+
+
+def _by_token(grid: int, parts: int) -> Tensor:
+    """The places of ``parts`` x ``parts`` for each of grid x grid tokens: where each one lies, row by row of the whole."""
+    return torch.arange((grid * parts) ** 2).view(grid, parts, grid, parts).transpose(1, 2).flatten()

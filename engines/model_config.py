@@ -41,13 +41,15 @@ class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     normalise_features: bool = True  # by the golden samples' mean and standard deviation of each fused channel
     smoothing: Sigma = 4.0
     masking: Annotated[float, msgspec.Meta(ge=0, le=0.9, description="share of tokens removed while fitting; 0: off")] = 0.5
-    memory: Annotated[int, msgspec.Meta(ge=0, le=20_000, description="golden features kept; 0: the paper's map")] = 2_000
+    memory: Annotated[int, msgspec.Meta(ge=0, le=20_000, description="golden features kept; 0: the paper's map")] = 4_000
     template_normalised: bool = True  # False only reproduces the authors' code in parity checks
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not divide."""
         if self.feature_side % self.patch:
             raise ValueError(f"patch {self.patch} does not divide the features' side {self.feature_side}")
+        if self.memory and self.patch % 2:
+            raise ValueError(f"patch {self.patch} is odd; with a memory it must be even")
         if self.dim % (4 * self.heads) or self.refine_dim % (4 * self.refine_heads):
             raise ValueError("dim and refine_dim must be multiples of 4 times their heads")
 

@@ -50,7 +50,7 @@ class TFANet(Network):
         self.register_buffer(
             "smoothing", smoothing_matrix(config.feature_side, config.input_side, config.smoothing), persistent=False
         )
-        self.memory = Memory(config.memory, config.level_channels) if config.memory else None
+        self.memory = Memory(config.memory, config.level_channels, config.grid, config.patch) if config.memory else None
         self.apply(init_weights)
         nn.init.xavier_uniform_(self.tokenise.weight.view(config.dim, -1))
         if self.tokenise.bias is not None:
@@ -128,11 +128,6 @@ class TFANet(Network):
         n, c, g, p = fused.shape[0], self.config.channels, self.config.grid, self.config.patch
         rows = fused.permute(0, 2, 3, 1).reshape(n, g, p, g, p * c)  # channels last first: the rest moves whole runs
         return rows.transpose(2, 3).reshape(n, g * g, p * p * c)
-
-    def unpatchify(self, vectors: Tensor) -> Tensor:
-        """The inverse of `patchify`."""
-        n, c, g, p = vectors.shape[0], self.config.channels, self.config.grid, self.config.patch
-        return vectors.view(n, g, g, p, p, c).permute(0, 5, 1, 3, 2, 4).reshape(n, c, g * p, g * p)
 
     # Fitting and inspecting
 

@@ -38,13 +38,15 @@ def _remembered(samples: _Samples) -> TFANet:
     return network
 
 
-def test_rows_are_golden_places_and_tokens_each_once() -> None:
+def test_rows_are_golden_places_and_windows_each_once() -> None:
     samples = _Samples(3)
     network = _remembered(samples)
     assert network.memory is not None
     limited = network.memory.limited(network.positions(samples.vectors.flatten(0, 1)))
-    sources = limited.flatten(0, 2), limited.mean(dim=2).flatten(0, 1)
-    for kept, source, count in zip((network.memory.places, network.memory.tokens), sources, (40, 10), strict=True):
+    sources = limited.flatten(0, 2), *(means.flatten(0, 1) for means in network.memory.windows(limited))
+    assert len(sources) == 4, "windows of one, two and four cells: there are no more"
+    kept_of = network.memory.places, *network.memory.surroundings
+    for kept, source, count in zip(kept_of, sources, (40, 10, 10, 6), strict=True):
         rows = {tuple(row) for row in kept.tolist()}
         assert len(rows) == count
         assert rows <= {tuple(row) for row in source.half().float().tolist()}

@@ -54,7 +54,7 @@ def test_constant_template_equals_the_plain_form(config: TFANetConfig, tiles: in
     network.measure_channels([(torch.randn(config.channels), torch.rand(config.channels) + 0.5)])
     if network.memory is not None:
         network.memory.places.normal_()
-        network.memory.tokens.normal_()
+        network.memory.surroundings.normal_()
     levels, template_levels = _levels(tiles, config, 1), _levels(tiles, config, 2)
     template = network.fuse(template_levels)
     with torch.inference_mode():
@@ -79,11 +79,6 @@ def test_patchify_lays_a_token_out_by_row_column_channel(network: TFANet) -> Non
     for token, row, column, channel in [(0, 0, 0, 0), (1, 0, 1, 5), (TINY.grid, 2, 0, 175), (TINY.grid**2 - 1, 3, 3, 9)]:
         y, x = token // TINY.grid * patch + row, token % TINY.grid * patch + column
         assert vectors[1, token, (row * patch + column) * channels + channel] == fused[1, channel, y, x]
-
-
-def test_unpatchify_inverts_patchify(network: TFANet) -> None:
-    fused = _features(2, TINY, 8)
-    assert torch.equal(network.unpatchify(network.patchify(fused)), fused)
 
 
 def test_tokens_of_vectors_equals_the_convolution(network: TFANet) -> None:
