@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from calibrate.cli_options import ConfigDir, GoldenDir, LineName, PrecisionName, RecipeDir, Target, console, share, subject
@@ -95,6 +96,9 @@ def _show(recipe: Path, result: Thresholds) -> None:
     table.add_row("score", f"{result.score}: {result.choice} (in spreads: {margins})")
     table.add_row("score threshold", f"{result.score_threshold:.4g}")
     table.add_row("held-out scores", f"{min(scores):.4g} to {max(scores):.4g} ({len(scores)})")
+    highest = ", ".join(f"{one.name} {one.deviation:.1f}" for one in sorted(result.samples, key=lambda one: -one.deviation)[:3])
+    advice = "one that is no good part makes the limit too high: set it aside (calibrate review) and fit anew"
+    table.add_row("highest of them", escape(f"{highest} spreads from typical; {advice}"))
     table.add_row("pixel threshold", f"{result.pixel_threshold:.4g}, regions of {result.minimum_area} map pixels and more")
     table.add_row("method", result.method)
     table.add_row("guarantee", result.promise)

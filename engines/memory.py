@@ -51,7 +51,7 @@ class Memory(nn.Module):
         """Limited features (N, P, places, C) -> their means over the windows of each side, each (N, windows, C)."""
         n, _, _, channels = limited.shape
         half = self._patch // 2
-        # Sums, not means: from a sum on, all stays float32 in reduced precision, and means of many places differ little.
+        # Sums, not means, which would be rounded in reduced precision: means of many places differ little.
         columns = limited.reshape(-1, half, channels).sum(dim=1)  # of a row of a cell
         cells = columns.view(-1, half, 2, channels).sum(dim=1).view(n, -1, channels)  # by token, row and column
         return list((self.average @ cells).split(self._windows, dim=1))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from engines.recipe import Recipe
-from engines.thresholds import FILE
+from engines.recipe import Recipe, load_recipe
+from engines.thresholds import FILE, load_thresholds
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -111,3 +111,7 @@ def test_thresholds_take_recipe_and_golden_samples_from_a_line(
     assert done.stderr == ""
     assert "version 2" in done.stdout
     assert '"version": 2' in (own / FILE).read_text()
+    thresholds = load_thresholds(load_recipe(own))
+    assert thresholds is not None
+    highest = max(thresholds.samples, key=lambda one: one.deviation)
+    assert f"{highest.name} {highest.deviation:.1f}, " in " ".join(done.stdout.replace("│", " ").split())
