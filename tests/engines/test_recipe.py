@@ -15,7 +15,7 @@ import pytest
 from engines.assemble import load_graph
 from engines.errors import RecipeError
 from engines.model_config import TEMPLATE
-from engines.recipe import MANIFEST, WEIGHTS, Recipe, load_recipe, write_file, written_aside
+from engines.recipe import FORMAT, MANIFEST, WEIGHTS, Recipe, load_recipe, write_file, written_aside
 
 
 @pytest.fixture
@@ -82,9 +82,9 @@ def test_a_manifest_that_leaves_a_file_unchecked_is_refused(bundle: Path, name: 
     ("content", "named"),
     [
         (b"", "truncated"),
-        (b'{"format": 5,', "truncated"),
+        (b'{"format": 6,', "truncated"),
         (b"\xff\xfe not json", "malformed"),
-        (b'{"format": 5, "product": "\xff"}', "recipe.json"),
+        (b'{"format": 6, "product": "\xff"}', "recipe.json"),
     ],
 )
 def test_a_broken_manifest_is_refused(bundle: Path, content: bytes, named: str) -> None:
@@ -99,7 +99,7 @@ def test_an_unknown_key_a_wrong_type_and_a_newer_format_are_named(bundle: Path) 
     for changes, named in (
         ({"colour": "red"}, "`colour`"),
         ({"seed": "0"}, "`$.seed`"),
-        ({"format": 6}, "of format 6, this version reads 5; fit it again"),
+        ({"format": FORMAT + 1}, f"of format {FORMAT + 1}, this version reads {FORMAT}; fit it again"),
         ({"geometry": {"frame": [512, 512], "region": [0, 0, 600, 512]}}, "does not lie within the frame"),
     ):
         _change_manifest(bundle, **changes)
