@@ -53,7 +53,7 @@ class FrameCounter:
     def restart(self, span: int | None, first: int | None) -> None:
         """The camera counts from its beginning again (opened); our numbers go on.
 
-        ``span`` is how many numbers its counter has before it repeats (`GIGE_COUNTER_SPAN` on GigE Vision), None where it does
-        not wrap; ``first`` is the number of its first frame, so that frames lost before the first to arrive are missed, too.
+        ``span`` is how many numbers its counter has before it repeats, None where it does not; ``first`` is the number of its
+        first frame, so that frames lost before the first to arrive are missed, too; None where it may be any.
         """
         self._span, self._first, self._last = span, first, None

@@ -11,8 +11,6 @@ import torch
 from engines.memory import SOFTNESS, Memory
 
 LEVELS = (4, 8)
-
-
 GRID, PATCH = 3, 4
 CELL = PATCH // 2  # places
 SIDES = (CELL, 2 * CELL, 4 * CELL)  # of the windows that fit, in places
