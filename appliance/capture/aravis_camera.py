@@ -62,6 +62,7 @@ class AravisCamera:
             self.simulated = (self._camera.get_vendor_name(), self._camera.get_model_name()) == ("Aravis", "Fake")
             self._control_lost = False
             device.connect("control-lost", self._note_lost)
+            self._camera.stop_acquisition()  # it may still send to an owner that was killed, and refuse features meanwhile
             self._apply_features(device)
             frame_counter = GIGE_COUNTER if self._camera.is_gv_device() else USB_COUNTER
             self._counter.restart(*(TRIGGER_COUNTER if self._config.trigger_counter else frame_counter))
@@ -212,12 +213,15 @@ class AravisCamera:
         return frames
 
     def _counted(self, buffer: Any) -> int | None:
-        """The camera's number of a frame, or of its trigger; None where a failed buffer has lost that."""
+        """The camera's number of a frame, or of its trigger; None for a failed buffer.
+
+        Where a frame's first packet was lost, Aravis leaves the number of the frame that was in this buffer before.
+        """
+        if buffer.get_status() != Aravis.BufferStatus.SUCCESS:
+            return None
         chunk = self._config.trigger_counter
         if chunk is None:
             return int(buffer.get_frame_id())
-        if buffer.get_status() != Aravis.BufferStatus.SUCCESS:
-            return None
         try:
             return int(self._chunks.get_integer_value(buffer, chunk))
         except GLib.GError as error:

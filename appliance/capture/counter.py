@@ -20,17 +20,19 @@ class FrameCounter:
         self._span: int | None = None
         self._first: int | None = None
         self._last: int | None = None
+        self._unnumbered = 0  # frames before the first whose number is known
         self.number = 0  # of the newest frame; the first one is 1
 
     def advance(self, counted: int | None) -> int | None:
-        """Take the camera's number of a new frame, None where that was lost; returns how many frames are missing before it.
+        """Take the camera's number of a new frame, None where it has none; returns how many frames are missing before it.
 
         None is returned for a frame that is older than the newest one: its verdict was given already.
         """
-        if counted is None:
-            step, counted = 1, None if self._last is None else self._last + 1  # if it was a later one, the next will tell
+        if counted is None:  # if it was a later one, the next will tell
+            self._unnumbered += 1
+            step, counted = 1, None if self._last is None else self._last + 1
         elif self._last is None:
-            lost = 0 if self._first is None else counted - self._first
+            lost = 0 if self._first is None else counted - self._first - self._unnumbered
             step = 1 + lost if 0 <= lost <= MOST_AT_START else 1
         elif self._span is None:
             step = counted - self._last
@@ -56,4 +58,4 @@ class FrameCounter:
         ``span`` is how many numbers its counter has before it repeats, None where it does not; ``first`` is the number of its
         first frame, so that frames lost before the first to arrive are missed, too; None where it may be any.
         """
-        self._span, self._first, self._last = span, first, None
+        self._span, self._first, self._last, self._unnumbered = span, first, None, 0

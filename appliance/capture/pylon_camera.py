@@ -15,6 +15,7 @@ from appliance.config import FeatureValue, Line, PylonConfig
 from engines.geometry import Pixels
 
 EMULATION_CLASS, GIGE_CLASS = "BaslerCamEmu", "BaslerGigE"
+INVALID_BLOCK_ID, NO_BLOCK_ID = 2**64 - 1, 0  # the latter of a GigE camera that counts no frames; others begin with it
 CHANNELS = {pylon.PixelType_Mono8: 1, pylon.PixelType_RGB8packed: 3}  # taken as they are; all others are converted once
 
 
@@ -29,6 +30,7 @@ class PylonCamera:
         self._limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
         self._camera: Any = None
         self._counter = FrameCounter()
+        self._unknown: tuple[int, ...] = ()  # block ids that tell no number
         self._converter = pylon.ImageFormatConverter()
         self._clock = TriggerClock(config.rate)
         self.simulated = False
@@ -42,7 +44,9 @@ class PylonCamera:
             self._camera.Open()
             self._apply_features()
             self._camera.MaxNumBuffer.Value = self._config.buffers
-            frame_counter = GIGE_COUNTER if device.GetDeviceClass() == GIGE_CLASS else USB_COUNTER
+            gige = device.GetDeviceClass() == GIGE_CLASS
+            self._unknown = (INVALID_BLOCK_ID, NO_BLOCK_ID) if gige else (INVALID_BLOCK_ID,)
+            frame_counter = GIGE_COUNTER if gige else USB_COUNTER
             self._counter.restart(*(TRIGGER_COUNTER if self._config.trigger_counter else frame_counter))
             self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
             self._clock.start()
@@ -169,10 +173,10 @@ class PylonCamera:
         return [*frames, Frame(number, captured, camera_time, self._picture(result), release=result.Release)]
 
     def _counted(self, result: Any) -> int | None:
-        """The camera's number of a frame, or of its trigger; None where a failed buffer has lost that."""
+        """The camera's number of a frame, or of its trigger; None where it has none, or a failed buffer has lost it."""
         chunk = self._config.trigger_counter
         if chunk is None:
-            return int(result.BlockID)
+            return None if result.BlockID in self._unknown else int(result.BlockID)
         if not result.GrabSucceeded():
             return None
         node = result.ChunkDataNodeMap.GetNode(chunk)

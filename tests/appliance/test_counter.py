@@ -50,10 +50,23 @@ def test_a_frame_whose_number_was_lost_is_the_next_one_until_a_later_one_tells()
     assert counter.number == 7
 
 
-def test_a_first_frame_whose_number_was_lost_is_number_one() -> None:
-    counter = counter_of(*TRIGGER_COUNTER)
-    assert [counter.advance(None), counter.advance(9), counter.advance(10)] == [0, 0, 0]
-    assert counter.number == 3
+@pytest.mark.parametrize(
+    ("kind", "counted", "missing"),
+    [
+        (TRIGGER_COUNTER, (None, 9, 10), (0, 0, 0)),
+        (GIGE_COUNTER, (None, 2, 3), (0, 0, 0)),
+        (GIGE_COUNTER, (None, None, 5, 6), (0, 0, 2, 0)),
+        (GIGE_COUNTER, (None, 65_402, 65_403), (0, 0, 0)),
+        (USB_COUNTER, (None, 1, 2), (0, 0, 0)),
+        (USB_COUNTER, (None, None, None), (0, 0, 0)),
+    ],
+)
+def test_first_frames_whose_numbers_were_lost_are_counted_once(
+    kind: tuple[int | None, int | None], counted: tuple[int | None, ...], missing: tuple[int, ...]
+) -> None:
+    counter = counter_of(*kind)
+    assert tuple(counter.advance(one) for one in counted) == missing
+    assert counter.number == len(counted) + sum(missing)
 
 
 def test_a_gap_tells_how_many_are_missing() -> None:

@@ -207,6 +207,19 @@ def test_bfloat16_passes_the_gate_and_keeps_its_exact_operations(built: Recipe, 
     engine.close()
 
 
+def test_8_bits_pass_the_gate_and_leave_the_backbone_as_it_is(built: Recipe, golden_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(built.folder, tmp_path / "recipe")
+    copied = load_recipe(tmp_path / "recipe")
+    record = build_engine(copied, "openvino", "int8", golden_folder, None, lambda _: None, _quiet)
+    assert record.parity is not None
+    assert record.parity.passed, record.parity
+    engine = load_engine(copied, "openvino", "int8")
+    kinds = executed(engine._model)  # type: ignore[attr-defined]
+    assert sum(kind in ("i8", "u8") for name, kind, _ in kinds if name in ("FullyConnected", "MatMul")) >= 10
+    assert not [kind for name, kind, _ in kinds if name.endswith("Convolution") and kind in ("i8", "u8")]
+    engine.close()
+
+
 def executed(model: Any) -> list[tuple[str, str, str]]:
     """(kind, precision, names before compilation) of the operations of a compiled model, in order."""
     infos = [node.get_rt_info() for node in model.get_runtime_model().get_ordered_ops()]

@@ -52,9 +52,8 @@ def test_failed_buffers(make_station: Callable[..., Station], rounds: Callable[[
 @needs_aravis
 @pytest.mark.parametrize("per_thousand", [1, 10])
 def test_lost_packets(make_station: Callable[..., Station], rounds: Callable[[int, int], int], per_thousand: int) -> None:
-    """The fake camera begins to count at 65,401 or so: a hundred frames on, its 16-bit counter wraps."""
-    # With one packet of a hundred lost, one frame of six is whole (it has 180). In some runs this camera's counter jumps
-    # by a hundred, which are verdicts, too: hence more frames than that.
+    """The fake camera begins to count at 65,401: 135 frames on, its 16-bit counter wraps."""
+    # With one packet of a hundred lost, one frame of six is whole: it has 180.
     count = rounds(40 if per_thousand == 1 else 160, 1_000)
     features = {"Width": SIDE, "Height": SIDE, "AcquisitionFrameRate": 15.0}
     camera = {"kind": "aravis", "serial": "L1", "trigger": "free", "features": features}
