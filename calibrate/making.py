@@ -87,7 +87,7 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
     if step := fit.resume():
         say(f"going on with the interrupted fit after step {step} of {settings.steps}")
     loss, curve = fit.run(tell)
-    remember(network, fitted, request.seed, say)
+    remember(network, fitted, pool, request.seed, say)
     kept, templates = pool.keep()
     names = tuple(golden.samples[i].name for i in kept)
     say(f"{told(names)}; loss on held-out samples: {loss:.4f}")

@@ -7,18 +7,24 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from calibrate.bank import Pool
 from calibrate.coreset import k_centre
 from calibrate.features import FeatureSource
-from engines.memory import Memory
+from engines.anomaly_map import distances
+from engines.memory import Memory, novelty
 from engines.network import Network
 from engines.tfa_net import TFANet
 
 PROJECTED = 48  # numbers that features are compared by while they are chosen (Roth et al. 2022, section 3.2)
 MOST = 1_000_000  # places that are chosen from, at most
+WEIGHED = 32  # frames, about, that tell how steady restoration is
 
 
-def remember(network: Network, fitted: FeatureSource, seed: int, say: Callable[[str], None]) -> None:
-    """Fill the memory of a fitted network, if it has one, from the samples that it was fitted on."""
+def remember(network: Network, fitted: FeatureSource, pool: Pool, seed: int, say: Callable[[str], None]) -> None:
+    """Fill the memory of a fitted network, if it has one, from the samples that it was fitted on.
+
+    It is left in evaluation mode.
+    """
     if not isinstance(network, TFANet) or network.memory is None:
         return
     memory = network.memory
@@ -28,6 +34,20 @@ def remember(network: Network, fitted: FeatureSource, seed: int, say: Callable[[
         for golden, features in ((memory.places, places), *zip(memory.surroundings, surroundings, strict=True)):
             chosen = _covering(features, len(golden), seed).to(golden)
             golden.copy_(chosen[torch.arange(len(golden)) % len(chosen)])  # again from the first where there are too few
+        memory.weigh(*_errors(network.eval(), memory, fitted, pool))
+
+
+def _errors(network: TFANet, memory: Memory, fitted: FeatureSource, pool: Pool) -> tuple[Tensor, Tensor]:
+    """Novelty of the places of some fitted samples, and 1 - cosine with what was restored, each (N,)."""
+    tiles = torch.arange(fitted.tiles)
+    (template,) = pool.features(torch.zeros_like(tiles), tiles)
+    novelties, directions = [], []
+    for frame in range(0, len(fitted), max(1, len(fitted) // WEIGHED)):
+        (vectors,) = fitted.frame(network, frame)
+        features = network.positions(vectors)
+        novelties.append(novelty(memory.limited(features), memory.places).flatten())
+        directions.append(distances(features, network.positions(network.restore(vectors, template)), dim=-1)[1].flatten())
+    return torch.cat(novelties), torch.cat(directions)
 
 
 def _features(network: TFANet, memory: Memory, fitted: FeatureSource, seed: int) -> list[Tensor]:

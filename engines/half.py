@@ -16,7 +16,7 @@ from engines.graph import InspectionGraph
 
 FLOAT32_BUFFERS = frozenset(
     {"mean", "std", "channel_mean", "channel_std", "smoothing", "weights", "lengths"}
-    | {"places", "surroundings", "average", "spread"}  # of a memory
+    | {"places", "surroundings", "direction_power", "average", "spread"}  # of a memory
 )
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SOFTNESS = 3.0  # of the limit to a level's length, in mean squares of golden features
-POWER = 1 / 5  # with which restoration and each window's novelty count beside the place's own
+POWER = 1 / 5  # with which each window's novelty counts beside the place's own
+MOST_POWER, LEAST_POWER = 0.4, 0.004  # with which restoration does; never 0, since a NaN to that power is 1
 WINDOWS = (1, 2, 4, 8)  # sides of the surroundings, in cells; two by two cells are a token
 
 
@@ -21,6 +22,7 @@ class Memory(nn.Module):
 
     places: Tensor
     surroundings: Tensor
+    direction_power: Tensor
     average: Tensor
     spread: Tensor
 
@@ -35,6 +37,7 @@ class Memory(nn.Module):
         self._windows = [len(average) for average, _ in matrices]  # how many windows of each side there are
         self.register_buffer("places", torch.zeros(rows, sum(levels)))
         self.register_buffer("surroundings", torch.zeros(len(matrices), max(1, rows // 4), sum(levels)))
+        self.register_buffer("direction_power", torch.tensor(MOST_POWER))
         self.register_buffer("average", torch.cat([average for average, _ in matrices]), persistent=False)
         self.register_buffer("spread", torch.cat([spread for _, spread in matrices], dim=1), persistent=False)
 
@@ -59,15 +62,24 @@ class Memory(nn.Module):
     def forward(self, features: Tensor, direction: Tensor) -> Tensor:
         """Normalised features of tokens (N, P, places, C), 1 - cosine with what was restored (N, P, places) -> anomaly (same).
 
-        It is the place's novelty, times the fifth roots of its direction error and of the novelty of each window around it:
-        their means tell of what is large and faint.
+        It is the place's novelty, times the fifth root of the novelty of each window around it, whose means tell of what is
+        large and faint, times a power of the direction error, see `weigh`.
         """
         limited = self.limited(features)
-        weight = direction.abs()
+        weight = torch.ones_like(direction)
         spreads = self.spread.split(self._windows, dim=1)
         for means, golden, spread in zip(self.windows(limited), self.surroundings, spreads, strict=True):
-            weight = weight * (novelty(means, golden) @ spread.T).view(weight.shape)
-        return novelty(limited, self.places) * weight.pow(POWER)
+            weight = weight * (novelty(means, golden) @ spread.T).view(direction.shape)
+        return novelty(limited, self.places) * weight.pow(POWER) * direction.abs().pow(self.direction_power)
+
+    def weigh(self, novelties: Tensor, directions: Tensor) -> None:
+        """Set the power of the direction error from that of golden places and their novelty, both of any shape.
+
+        Errors that vary more than the novelty, on good parts, count less: by the ratio of their logarithms' variances (from
+        quartiles, since a place that is remembered has no novelty at all).
+        """
+        ratio = _spread(novelties) / _spread(directions)
+        self.direction_power.copy_((MOST_POWER * ratio.square()).clamp(LEAST_POWER, MOST_POWER))
 
 
 def novelty(features: Tensor, golden: Tensor) -> Tensor:
@@ -76,6 +88,13 @@ def novelty(features: Tensor, golden: Tensor) -> Tensor:
     nearness = F.linear(features, 2 * golden, -golden.square().sum(dim=1)).amax(dim=-1)
     # Rounding can leave it below zero.  Not clamped: there are devices whose maximum of NaN and zero is zero, a pass.
     return (features.square().sum(dim=-1) - nearness).abs()
+
+
+def _spread(values: Tensor) -> Tensor:
+    """Distance of the quartiles of the logarithms of values, of any shape; a little more than nothing where there is none."""
+    logs = values.abs().clamp_min(1e-12).log().flatten()
+    low, high = logs.kthvalue(max(1, len(logs) // 4)).values, logs.kthvalue(max(1, 3 * len(logs) // 4)).values
+    return (high - low).clamp_min(1e-6)
 
 
 def _window_matrices(grid: int, patch: int, window: int) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from calibrate.coreset import k_centre
 from calibrate.remembering import remember
+from engines.memory import LEAST_POWER, MOST_POWER
 from engines.model_config import TFANetConfig, THFRConfig
 from engines.networks import new_network
 from engines.tfa_net import TFANet
@@ -31,10 +32,21 @@ class _Samples:
         return [self.vectors[frame]]
 
 
+class _Template:
+    """The first of them."""
+
+    def __init__(self, samples: _Samples) -> None:
+        self._vectors = samples.vectors[0]
+
+    def features(self, templates: Tensor, tiles: Tensor) -> list[Tensor]:
+        assert not templates.any()
+        return [self._vectors[tiles]]
+
+
 def _remembered(samples: _Samples) -> TFANet:
     torch.manual_seed(0)
     network = TFANet(CONFIG).train()
-    remember(network, samples, 0, lambda _: None)  # type: ignore[arg-type]
+    remember(network, samples, _Template(samples), 0, lambda _: None)  # type: ignore[arg-type]
     return network
 
 
@@ -52,6 +64,23 @@ def test_rows_are_golden_places_and_windows_each_once() -> None:
         assert rows <= {tuple(row) for row in source.half().float().tolist()}
 
 
+def test_restoration_counts_by_how_steady_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    powers = []
+    for spread in (0.0, 3.0):
+        noise = torch.randn(500, generator=torch.Generator().manual_seed(1)) * spread
+
+        def errors(features: Tensor, _: Tensor, dim: int, noise: Tensor = noise) -> tuple[Tensor, Tensor]:
+            shape = features.shape[:-1]
+            return torch.zeros(shape), noise[torch.arange(features[..., 0].numel()) % 500].exp().view(shape)
+
+        monkeypatch.setattr("calibrate.remembering.distances", errors)
+        memory = _remembered(_Samples(3)).memory
+        assert memory is not None
+        powers.append(float(memory.direction_power))
+    assert powers[0] == pytest.approx(MOST_POWER)
+    assert LEAST_POWER <= powers[1] < MOST_POWER / 10
+
+
 def test_too_few_places_are_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("calibrate.remembering.MOST", 48)  # 16 of each frame
     network = _remembered(_Samples(3))
@@ -65,7 +94,7 @@ def test_too_few_places_are_taken_again(monkeypatch: pytest.MonkeyPatch) -> None
 def test_networks_without_a_memory_are_left_alone() -> None:
     network = new_network(THFRConfig(input_side=64))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    remember(network, _Samples(3), 0, lambda _: None)  # type: ignore[arg-type]
+    remember(network, _Samples(3), _Template(_Samples(3)), 0, lambda _: None)  # type: ignore[arg-type]
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 

@@ -20,6 +20,7 @@ SIDES = (CELL, 2 * CELL, 4 * CELL)  # of the windows that fit, in places
 def memory() -> Memory:
     memory, draw = Memory(48, LEVELS, GRID, PATCH), torch.Generator().manual_seed(1)
     memory.places.copy_(memory.limited(torch.randn(48, 12, generator=draw)))
+    memory.direction_power.fill_(0.3)
     memory.surroundings.copy_(memory.limited(torch.randn(3, 12, 12, generator=draw)))
     return memory
 
@@ -72,7 +73,7 @@ def test_anomaly_equals_plain_loops(memory: Memory) -> None:
         limited = [[_limited(features[n, *_at(row, column)].double().tolist()) for column in whole] for row in whole]
         novelties = [_window_novelties(limited, side, golden) for side, golden in zip(SIDES, surroundings, strict=True)]
         for row, column in product(whole, whole):
-            weight = float(direction[n, *_at(row, column)])
+            weight = float(direction[n, *_at(row, column)]) ** (0.3 / 0.2)
             for side, values in zip(SIDES, novelties, strict=True):
                 weight *= _between(values, (row + 0.5 - side / 2) / CELL, (column + 0.5 - side / 2) / CELL)
             expected = _novelty(limited[row][column], places) * weight**0.2
