@@ -78,7 +78,7 @@ class Memory(nn.Module):
         Errors that vary more than the novelty, on good parts, count less: by the ratio of their logarithms' variances (from
         quartiles, since a place that is remembered has no novelty at all).
         """
-        ratio = _spread(novelties) / _spread(directions)
+        ratio = _quartile_range(novelties) / _quartile_range(directions)
         self.direction_power.copy_((MOST_POWER * ratio.square()).clamp(LEAST_POWER, MOST_POWER))
 
 
@@ -90,8 +90,8 @@ def novelty(features: Tensor, golden: Tensor) -> Tensor:
     return (features.square().sum(dim=-1) - nearness).abs()
 
 
-def _spread(values: Tensor) -> Tensor:
-    """Distance of the quartiles of the logarithms of values, of any shape; a little more than nothing where there is none."""
+def _quartile_range(values: Tensor) -> Tensor:
+    """Between the quartiles of the logarithms of values, of any shape; a little more than nothing where there is nothing."""
     logs = values.abs().clamp_min(1e-12).log().flatten()
     low, high = logs.kthvalue(max(1, len(logs) // 4)).values, logs.kthvalue(max(1, 3 * len(logs) // 4)).values
     return (high - low).clamp_min(1e-6)
