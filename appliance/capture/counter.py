@@ -20,7 +20,7 @@ class FrameCounter:
         self._span: int | None = None
         self._first: int | None = None
         self._last: int | None = None
-        self._unnumbered = 0  # frames before the first whose number is known
+        self._unnumbered = 0  # frames without a number, of which those before the first number matter
         self.number = 0  # of the newest frame; the first one is 1
 
     def advance(self, counted: int | None) -> int | None:

@@ -176,6 +176,31 @@ def test_triggers_that_the_camera_ignored_are_parts_without_picture(tmp_path: Pa
         frame.release()
 
 
+class _Unnumbered:
+    """A real grab result with pylon's word for a block id that is none, which the emulation never gives."""
+
+    BlockID = 2**64 - 1
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._result, name)
+
+
+def test_a_frame_whose_block_id_is_invalid_is_the_next_one(tmp_path: Path, connect: Connect) -> None:
+    save_noise(tmp_path / "parts", 1, SIDE)
+    camera: Any = connect(emulated(tmp_path / "parts", SIDE, TriggerMode="Off"), trigger="free")
+    camera.open()
+    frames = []
+    for numbered in (False, True, False, True):
+        result = camera._camera.RetrieveResult(2_000, pylon.TimeoutHandling_ThrowException)
+        frames += camera._frames(result if numbered else _Unnumbered(result))
+    assert [(frame.number, frame.fault) for frame in frames] == [(1, None), (2, None), (3, None), (4, None)]
+    for frame in frames:
+        frame.release()
+
+
 def test_a_free_running_camera_gives_every_frame(tmp_path: Path, connect: Connect) -> None:
     save_noise(tmp_path / "parts", 2, SIDE)
     camera = connect(emulated(tmp_path / "parts", SIDE), trigger="free")
