@@ -47,6 +47,15 @@ def fit(
     bank_ratio: Annotated[
         str | None, typer.Option(help="thfr: per cent of the fitted golden samples to keep as templates: 10, 25, 50 or 100.")
     ] = None,
+    contrast: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            max=8,
+            help="Contrast of the input, times what the backbone was trained with. Default: for tfa-net small 1.5, or 1 or "
+            "0.67 where faint defects drawn onto golden samples are told better; else 1.",
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(min=10, help="Fitting steps; default: 800 (tfa-net) or 600 (thfr) for small; 20000 or 5000 for base."),
@@ -83,6 +92,7 @@ def fit(
         overlap=overlap,
         template=template,
         bank_ratio=ratio,
+        contrast=contrast,
         steps=steps,
         seed=seed,
         skip_damaged=skip_damaged,

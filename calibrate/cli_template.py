@@ -144,6 +144,7 @@ def fit_command(recipe: Recipe, golden: Path) -> str:
     manifest, geometry = recipe.manifest, recipe.manifest.geometry
     words = ["calibrate fit", f"--golden {golden}", f"--recipe {recipe.folder}", f"--template {manifest.templates[0]}"]
     words += [f"--profile {manifest.profile}", f"--steps {manifest.steps}", f"--seed {manifest.seed}"]
+    words.append(f"--contrast {manifest.model.contrast}")
     if geometry.region != (0, 0, *geometry.frame):
         words.append(f"--region {','.join(map(str, geometry.region))}")
     if geometry.tiles > 1:

@@ -14,6 +14,7 @@ import msgspec
 import torch
 
 from calibrate.bank import POOLS
+from calibrate.contrast import choose_contrast
 from calibrate.features import FeatureSource, measure, medoid
 from calibrate.fitting import DEFAULTS, Fit, FitSettings, Progress
 from calibrate.golden import Golden, read_golden
@@ -22,7 +23,7 @@ from engines.assemble import weights_bytes
 from engines.backbone import Backbone, load_imagenet_weights
 from engines.errors import ConfigError
 from engines.geometry import MAX_GRID, Box, Geometry
-from engines.model_config import BANK, PROFILES, BankRatio, ModelConfig
+from engines.model_config import BANK, PROFILES, BankRatio, ModelConfig, TFANetConfig
 from engines.networks import new_network
 from engines.recipe import FORMAT, WEIGHTS, Manifest, Recipe, load_recipe, seal, written_aside
 from engines.templates import Templates, write_templates
@@ -42,6 +43,7 @@ class FitRequest(msgspec.Struct, frozen=True):
     overlap: float = 0.125
     template: str | None = None
     bank_ratio: BankRatio | None = None
+    contrast: float | None = None  # None: the profile's, or with a memory by measurement
     steps: int | None = None
     seed: int = 0
     skip_damaged: bool = False
@@ -67,13 +69,17 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
     asked = _asked_template(request, golden)
     defaults = DEFAULTS[request.network][request.profile]
     settings = msgspec.structs.replace(defaults, seed=request.seed, steps=request.steps or defaults.steps)
-    torch.manual_seed(request.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    backbone = Backbone(config.backbone)
+    backbone = Backbone(config.backbone, config.contrast).to(device)
     load_imagenet_weights(backbone, config.backbone, request.backbone_weights)
+    if request.contrast is None and isinstance(config, TFANetConfig) and config.memory:
+        contrast = choose_contrast(backbone, config, [golden.images[i] for i in golden.fitted], geometry, request.seed, say)
+        config = msgspec.structs.replace(config, contrast=contrast)
+        backbone.set_contrast(contrast)
+    torch.manual_seed(request.seed)
     network = new_network(config).to(device)
     say(f"{len(golden.fitted)} golden samples to fit on, {len(golden.held_out)} held out; computing their features")
-    fitted = FeatureSource(backbone.to(device), [golden.images[i] for i in golden.fitted], geometry, device)
+    fitted = FeatureSource(backbone, [golden.images[i] for i in golden.fitted], geometry, device)
     held_out = FeatureSource(backbone, [golden.images[i] for i in golden.held_out], geometry, device)
     measures, deepest = measure(fitted, network)
     network.measure_channels(measures)
@@ -99,6 +105,8 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
 
 def _config(request: FitRequest) -> ModelConfig:
     config = PROFILES[request.network][request.profile]
+    if request.contrast is not None:
+        config = msgspec.structs.replace(config, contrast=request.contrast)
     if config.templates_file == BANK:
         if request.template is not None:
             raise ConfigError(f"--template: {request.network} keeps a bank of golden samples; leave it out, see --bank-ratio")

@@ -30,11 +30,16 @@ def remember(network: Network, fitted: FeatureSource, pool: Pool, seed: int, say
     memory = network.memory
     say(f"choosing {len(memory.places)} golden features to remember")
     with torch.no_grad():
-        places, *surroundings = _features(network, memory, fitted, seed)
-        for golden, features in ((memory.places, places), *zip(memory.surroundings, surroundings, strict=True)):
-            chosen = _covering(features, len(golden), seed).to(golden)
-            golden.copy_(chosen[torch.arange(len(golden)) % len(chosen)])  # again from the first where there are too few
+        fill(memory, network, fitted, seed)
         memory.weigh(*_errors(network.eval(), memory, fitted, pool))
+
+
+def fill(memory: Memory, network: TFANet, fitted: FeatureSource, seed: int) -> None:
+    """Give a memory its rows from fitted samples, whose channels' measures the network has."""
+    places, *surroundings = _features(network, memory, fitted, seed)
+    for golden, features in ((memory.places, places), *zip(memory.surroundings, surroundings, strict=True)):
+        chosen = _covering(features, len(golden), seed).to(golden)
+        golden.copy_(chosen[torch.arange(len(golden)) % len(chosen)])  # again from the first where there are too few
 
 
 def _errors(network: TFANet, memory: Memory, fitted: FeatureSource, pool: Pool) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ def load_graph(recipe: Recipe) -> InspectionGraph:
 def load_network(recipe: Recipe) -> tuple[Backbone, Network]:
     """A recipe's backbone and network on the CPU, in float32. Raises RecipeError when weights and manifest disagree."""
     model, file = recipe.manifest.model, recipe.folder / WEIGHTS
-    backbone, network = Backbone(model.backbone), new_network(model)
+    backbone, network = Backbone(model.backbone, model.contrast), new_network(model)
     try:
         state = tensors_from_bytes(file.read_bytes())
         backbone.levels.load_state_dict(_part(state, "backbone."))

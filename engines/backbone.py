@@ -75,14 +75,20 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, contrast: float = 1.0) -> None:
+        """``contrast``: of what it is fed, times what its weights were trained with."""
         super().__init__()
-        info = BACKBONES[name]
-        self.levels = info.build()
-        self.register_buffer("mean", torch.tensor(info.mean).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(info.std).view(1, 3, 1, 1) * 255, persistent=False)
+        self._info = BACKBONES[name]
+        self.levels = self._info.build()
+        self.register_buffer("mean", torch.tensor(self._info.mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.ones(1, 3, 1, 1), persistent=False)
+        self.set_contrast(contrast)
         self.requires_grad_(False)
         self.train(False)
+
+    def set_contrast(self, contrast: float) -> None:
+        """From now on feed it with another contrast, about the mean that it was trained with."""
+        self.std.copy_(torch.tensor(self._info.std).view(1, 3, 1, 1) * (255 / contrast))
 
     def train(self, mode: bool = True) -> Backbone:
         """Stay in evaluation mode whatever the parent asks: the batch statistics are frozen."""

@@ -17,6 +17,7 @@ Depth = Annotated[int, msgspec.Meta(ge=2, le=48)]
 Dim = Annotated[int, msgspec.Meta(ge=16, le=4096, multiple_of=16)]
 Heads = Annotated[int, msgspec.Meta(ge=1, le=64)]
 Side = Annotated[int, msgspec.Meta(ge=64, le=1024, multiple_of=64)]
+Contrast = Annotated[float, msgspec.Meta(gt=0, le=8, description="of the input, times what the backbone was trained with")]
 Sigma = Annotated[float, msgspec.Meta(gt=0, le=32, description="Gaussian sigma in map pixels")]
 BackboneName = Literal["efficientnet-lite0", "wide-resnet50-2"]
 BankRatio = Literal[10, 25, 50, 100]  # per cent of the fitted golden samples
@@ -30,6 +31,7 @@ class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 
     backbone: BackboneName = "efficientnet-lite0"
     input_side: Side = 256
+    contrast: Contrast = 1.5  # or less, see `calibrate.contrast` (1)
     finest: Annotated[Literal[4, 8], msgspec.Meta(description="stride of the finest level that is used")] = 8  # (the paper: 4)
     patch: Annotated[int, msgspec.Meta(ge=1, le=32, description="side of a token in feature positions")] = 4
     dim: Dim = 256
@@ -89,6 +91,7 @@ class THFRConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="t
 
     backbone: BackboneName = "efficientnet-lite0"
     input_side: Side = 256
+    contrast: Contrast = 1.0
     code: Dim = 256  # channels of the bottlenecks' code (2048)
     widths: tuple[Dim, Dim, Dim] = (96, 64, 32)  # of the decoder's residual blocks (512, 256, 128)
     blocks: tuple[Depth, Depth, Depth] = (2, 2, 2)  # in each stage of the decoder (3, 4, 6)
@@ -130,6 +133,7 @@ PROFILES: Mapping[str, Mapping[str, ModelConfig]] = {
         "small": TFANetConfig(),
         "base": TFANetConfig(
             backbone="wide-resnet50-2",
+            contrast=1.0,
             finest=4,
             dim=768,
             depth=12,

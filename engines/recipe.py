@@ -27,7 +27,7 @@ from engines.geometry import Geometry
 from engines.model_config import ModelConfig
 
 MANIFEST, WEIGHTS = "recipe.json", "weights.safetensors"
-FORMAT = 7
+FORMAT = 8
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """Synthetic defects, drawn onto golden samples: scratches, stains and misplaced pieces.
 
-They stand in for known rejects where there are none: to choose a score, and to see that a compiled engine answers as the
-reference does on defects too.  They prove nothing about the defects of a real product.
+They stand in for known rejects where there are none: to choose the input's contrast and a score, and to see that a compiled
+engine answers as the reference does on defects too.  They prove nothing about the defects of a real product.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from engines.images import read_content
 from engines.model_config import PROFILES
 from engines.recipe import write_file
 
-FORMAT = 6  # of what is kept: another one computes anew
+FORMAT = 7  # of what is kept: another one computes anew
 T = TypeVar("T", bound=msgspec.Struct)
 
 

@@ -209,7 +209,10 @@ def _fit(recipe: Recipe, template: bytes, curve: Chart) -> str:
         if pinned
         else f"The first of a bank of {len(names)}: {names[0]}. Every part is compared with the most similar of them."
     )
-    rows = [("Template", text), ("Fit", f"{manifest.steps} steps, seed {manifest.seed}"), ("Profile", manifest.profile)]
+    fit = (
+        f"{manifest.steps} steps, seed {manifest.seed}; input at {manifest.model.contrast:g} times the backbone's own contrast"
+    )
+    rows = [("Template", text), ("Fit", fit), ("Profile", manifest.profile)]
     return f'<div class="charts"><div>{_picture(template, "template")}</div><div>{curve.svg}{_pairs(rows)}</div></div>'
 
 

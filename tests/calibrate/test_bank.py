@@ -93,6 +93,7 @@ def test_a_sample_is_restored_with_its_most_similar_others_never_itself() -> Non
 def test_a_recipe_keeps_a_bank_of_fitted_samples_with_their_pictures(banked: Recipe, golden_folder: Path) -> None:
     manifest = banked.manifest
     assert sorted(manifest.files) == [BANK, WEIGHTS]
+    assert manifest.model.contrast == 1.0, "the one that the backbone was trained with"
     assert len(manifest.templates) == 3, "25 % of 10 fitted samples, rounded up"
     held_out = {sample.name for sample in manifest.golden if sample.held_out}
     assert not held_out & set(manifest.templates)

@@ -16,10 +16,12 @@ from calibrate import fitting
 from calibrate.calibrating import ThresholdsRequest, calibrate_thresholds
 from calibrate.fitting import Progress
 from calibrate.making import FitRequest, auto_grid, make_recipe
+from engines.assemble import load_network
 from engines.backbone import Backbone, load_imagenet_weights
 from engines.errors import ConfigError
+from engines.geometry import Pixels
 from engines.images import read_image
-from engines.model_config import TEMPLATE
+from engines.model_config import TEMPLATE, ModelConfig
 from engines.recipe import MANIFEST, WEIGHTS, Recipe, load_recipe
 from engines.targets import load_reference, run_once
 from engines.thresholds import load_thresholds
@@ -148,6 +150,37 @@ def test_another_seed_gives_other_weights(first: Recipe, ten: Path, tmp_path: Pa
     same = make_recipe(FitRequest(ten, tmp_path / "again", steps=2, seed=0), lambda _: None, lambda _: None)
     assert len({_weights(one) for one in (first, other, same)}) == 3
     assert other.manifest.seed == 1
+
+
+def test_a_recipe_keeps_the_contrast_that_it_was_fitted_at(first: Recipe, ten: Path, tmp_path: Path) -> None:
+    made = make_recipe(FitRequest(ten, tmp_path / "module", steps=STEPS, contrast=0.7), lambda _: None, lambda _: None)
+    assert [one.manifest.model.contrast for one in (first, made)] == [1.5, 0.7]
+    assert _weights(made) != _weights(first)
+    stds = [load_network(one)[0].std for one in (first, made)]
+    torch.testing.assert_close(stds[0] * 1.5, stds[1] * 0.7)
+    frame = read_image(ten / "001.png")
+    maps = []
+    for one in (first, made):
+        slot = load_reference(one).new_slot()
+        run_once(slot, frame, one.manifest.geometry)
+        maps.append(slot.frame_map.copy())
+    assert not np.allclose(*maps, rtol=0.01)
+
+
+def test_contrast_is_measured_where_nobody_said_it(
+    first: Recipe, ten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def chosen(backbone: Backbone, config: ModelConfig, images: list[Pixels], *_: object) -> float:
+        asked.append((config.contrast, len(images)))
+        return 0.8
+
+    monkeypatch.setattr("calibrate.making.choose_contrast", chosen)
+    made = make_recipe(FitRequest(ten, tmp_path / "module", steps=2), lambda _: None, lambda _: None)
+    assert made.manifest.model.contrast == 0.8
+    held_out = sum(sample.held_out for sample in first.manifest.golden)
+    assert asked == [(1.5, 10 - held_out)], "once, and held-out samples take no part"
 
 
 def test_a_region_in_tiles_works_from_fit_to_engine(ten: Path, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_chosen_template_is_judged_and_written_with_the_same_weights(
     told = capsys.readouterr().out
     assert f"next: calibrate thresholds --recipe {own} --golden {golden_folder}, then build its engines again" in told
     assert f"  calibrate fit --golden {golden_folder} --recipe {own} --template {chosen} --profile small --steps 24" in told
-    assert fit_command(made, golden_folder).endswith("--seed 0 --replace")
+    assert fit_command(made, golden_folder).endswith("--seed 0 --contrast 1.5 --replace")
 
 
 def test_what_cannot_be_chosen_is_refused_in_one_line_and_nothing_is_changed(

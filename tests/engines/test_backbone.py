@@ -89,6 +89,15 @@ def test_levels_have_the_channels_that_the_configuration_counts_on() -> None:
         assert tuple(level.shape[1] for level in levels) == channels
 
 
+def test_contrast_is_about_the_mean_that_the_weights_were_trained_with(backbone: Backbone) -> None:
+    faint = (_picture() // 3 + 85).to(torch.uint8)  # 85 to 170
+    strong = (127 + 2 * (faint.int() - 127)).to(torch.uint8)
+    wanted = backbone(strong)
+    backbone.set_contrast(2.0)
+    for level, other in zip(backbone(faint), wanted, strict=True):
+        torch.testing.assert_close(level, other, rtol=1e-4, atol=1e-4)
+
+
 def test_it_stays_frozen_and_in_evaluation_mode_inside_a_network_in_training(backbone: Backbone) -> None:
     parent = torch.nn.Sequential(backbone).train()
     assert parent.training
