@@ -50,10 +50,8 @@ def fit(
     contrast: Annotated[
         float | None,
         typer.Option(
-            min=0.1,
-            max=8,
-            help="Contrast of the input, times what the backbone was trained with. Default: for tfa-net small 1.5, or 1 or "
-            "0.67 where faint defects drawn onto golden samples are told better; else 1.",
+            help="Contrast of the input, 0.1 to 8 times what the backbone was trained with. Default: for tfa-net small 1.5, or "
+            "1 or 0.67 where faint defects drawn onto golden samples are told better; else 1.",
         ),
     ] = None,
     steps: Annotated[

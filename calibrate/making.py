@@ -106,6 +106,8 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
 def _config(request: FitRequest) -> ModelConfig:
     config = PROFILES[request.network][request.profile]
     if request.contrast is not None:
+        if not 0.1 <= request.contrast <= 8:  # NaN is not
+            raise ConfigError(f"--contrast {request.contrast:g}: give a number from 0.1 to 8, or leave it out")
         config = msgspec.structs.replace(config, contrast=request.contrast)
     if config.templates_file == BANK:
         if request.template is not None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from engines.backbone import Backbone, load_imagenet_weights
+
 
 @pytest.fixture(scope="module")
 def small_batches() -> Iterator[None]:
@@ -20,3 +22,11 @@ def small_batches() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr("calibrate.making.DEFAULTS", small)
         yield
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    """The small profile's, with its ImageNet weights."""
+    backbone = Backbone("efficientnet-lite0")
+    load_imagenet_weights(backbone, "efficientnet-lite0", None)
+    return backbone

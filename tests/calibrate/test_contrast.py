@@ -9,20 +9,13 @@ import torch
 
 from calibrate import contrast
 from calibrate.contrast import FEWEST, choose_contrast
-from engines.backbone import Backbone, load_imagenet_weights
+from engines.backbone import Backbone
 from engines.geometry import Geometry
 from engines.model_config import TFANetConfig
 
 CONFIG = TFANetConfig(input_side=64, dim=64, depth=2, refine_dim=64, refine_depth=2)
 GEOMETRY = Geometry((130, 64), (0, 0, 130, 64), 1, 2, input_side=64)
 FLAT = 0.004  # 255 grey levels become one
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    backbone = Backbone(CONFIG.backbone)
-    load_imagenet_weights(backbone, CONFIG.backbone, None)
-    return backbone
 
 
 @pytest.fixture(scope="module")

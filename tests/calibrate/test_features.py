@@ -8,7 +8,7 @@ import torch
 
 from calibrate import features
 from calibrate.features import FeatureSource, measure, medoid
-from engines.backbone import Backbone, load_imagenet_weights
+from engines.backbone import Backbone
 from engines.geometry import Geometry
 from engines.model_config import TFANetConfig
 from engines.tfa_net import TFANet
@@ -17,13 +17,6 @@ from tests.virtual_line.product import render
 CONFIG = TFANetConfig(input_side=64, finest=4, patch=4, dim=64, depth=2, refine_dim=64, refine_depth=2, memory=0)
 GEOMETRY = Geometry((512, 512), (0, 0, 512, 512), 1, 2, input_side=64)
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    backbone = Backbone(CONFIG.backbone)
-    load_imagenet_weights(backbone, CONFIG.backbone, None)
-    return backbone
 
 
 @pytest.fixture(scope="module")

@@ -167,6 +167,13 @@ def test_a_recipe_keeps_the_contrast_that_it_was_fitted_at(first: Recipe, ten: P
     assert not np.allclose(*maps, rtol=0.01)
 
 
+@pytest.mark.parametrize("contrast", [float("nan"), 0.0, -1.0, 9.0, float("inf")])
+def test_a_contrast_that_is_none_is_refused(ten: Path, tmp_path: Path, contrast: float) -> None:
+    with pytest.raises(ConfigError, match=r"--contrast \S+: give a number from 0.1 to 8, or leave it out"):
+        make_recipe(FitRequest(ten, tmp_path / "module", contrast=contrast), pytest.fail, pytest.fail)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_contrast_is_measured_where_nobody_said_it(
     first: Recipe, ten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
