@@ -19,7 +19,7 @@ import pytest
 # Emulated cameras; must stand in the environment before pylon is loaded.
 os.environ["PYLON_CAMEMU"] = "2"
 
-from engines.recipe import Recipe, load_recipe
+from engines.recipe.bundle import Recipe, load_recipe
 from engines.targets import Precision
 from tests.virtual_line.product import DEFECTS, save_parts
 
@@ -108,12 +108,12 @@ def banked(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path, conver
 
 
 def _fitted(golden: Path, folder: Path, **request: Any) -> Recipe:
-    from calibrate.calibrating import ThresholdsRequest, calibrate_thresholds
-    from calibrate.making import FitRequest, make_recipe
+    from calibrate.fit.recipe_fit import FitRequest, make_recipe
+    from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
 
     make_recipe(FitRequest(golden, folder, **request), lambda _: None, lambda _: None)
     with pytest.MonkeyPatch.context() as patched:  # fewer frames than a person would take
-        patched.setattr("calibrate.calibrating.SYNTHETIC", 9)
+        patched.setattr("calibrate.thresholds.calibration.SYNTHETIC", 9)
         asked = ThresholdsRequest(recipe=folder, golden=golden, max_false_reject=0.05, confidence=0.5)
         calibrate_thresholds(asked, lambda _: None, lambda _done, _total: None)
     return load_recipe(folder)
@@ -149,7 +149,7 @@ def tensorrt(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, golden_fo
 
 
 def _with_engine(recipe: Recipe, folder: Path, golden: Path, target: str, precision: Precision) -> Recipe:
-    from engines.building import build_engine
+    from engines.proof.build import build_engine
 
     shutil.copytree(recipe.folder, folder / recipe.name)
     copied = load_recipe(folder / recipe.name)
@@ -184,7 +184,7 @@ def in_process(capfd: pytest.CaptureFixture[str]) -> Callable[..., subprocess.Co
 
     def run(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         name, *_ = arguments = [str(word) for word in words]
-        main = importlib.import_module({"inspect": "appliance.cli"}.get(name, f"{name}.cli")).main
+        main = importlib.import_module(f"{ {'inspect': 'appliance'}.get(name, name) }.cli.main").main
         capfd.readouterr()
         with pytest.MonkeyPatch.context() as changed:
             changed.setattr(sys, "argv", arguments)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from appliance.config import Line
-from engines.errors import UserError
-from engines.geometry import Pixels
+from appliance.config.line import Line
+from engines.common.errors import UserError
+from engines.common.geometry import Pixels
 
 
 class CameraError(UserError):
@@ -80,7 +80,7 @@ class Camera(Protocol):
 _CAMERAS = {  # kind in the line file: module with `connect(line, frame_size) -> Camera`
     "aravis": "appliance.capture.aravis_camera",
     "pylon": "appliance.capture.pylon_camera",
-    "replay": "appliance.capture.replay",
+    "replay": "appliance.capture.replay_camera",
 }
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from appliance.capture import Camera, CameraError, CameraLostError, Frame, make_camera
 from appliance.capture.wire import BEAT_S, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Order
-from appliance.config import Line
+from appliance.config.line import Line
 
 GRAB_TIMEOUT_S = 0.1
 PR_SET_PDEATHSIG = 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from appliance.capture import CameraError
-from appliance.config import Line, control_address
+from appliance.config.line import Line, control_address
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from pypylon import genicam, pylon
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.counter import GIGE_COUNTER, NO_CHUNK, TRIGGER_COUNTER, USB_COUNTER, FrameCounter
 from appliance.capture.trigger_clock import TriggerClock, from_trigger
-from appliance.config import FeatureValue, Line, PylonConfig
-from engines.geometry import Pixels
+from appliance.config.line import FeatureValue, Line, PylonConfig
+from engines.common.geometry import Pixels
 
 EMULATION_CLASS, GIGE_CLASS = "BaslerCamEmu", "BaslerGigE"
 INVALID_BLOCK_ID, NO_BLOCK_ID = 2**64 - 1, 0  # the latter of a GigE camera that counts no frames; others begin with it

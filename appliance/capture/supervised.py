@@ -11,9 +11,9 @@ import time
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.process import CameraProcess
-from appliance.config import CameraConfig, Line
-from appliance.messages import AlarmKind
-from appliance.notices import Notify
+from appliance.config.line import CameraConfig, Line
+from appliance.messages.notices import Notify
+from appliance.messages.schema import AlarmKind
 
 RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 30.0
 SPARE_SLOTS = 3  # one being filled, one being cut, one whose verdict is being given

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from appliance.config import LineConfig
+from appliance.config.line import LineConfig
 
 LARGEST = 1 << 18  # bytes of a message
 BEAT_S = 0.02

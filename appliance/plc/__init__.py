@@ -6,10 +6,10 @@ import importlib
 from types import ModuleType
 from typing import Protocol
 
-from appliance.config import Line, need_plc
-from appliance.config_plc import AnyPlcConfig
+from appliance.config.line import Line, need_plc
+from appliance.config.plc import AnyPlcConfig
 from appliance.plc.image import LineBlock, PlcBlock, decode_plc, encode_line
-from engines.errors import ConfigError
+from engines.common.errors import ConfigError
 
 
 class PlcError(Exception):

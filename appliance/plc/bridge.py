@@ -13,7 +13,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from appliance.messages import (
+from appliance.host.service_manager import Stop
+from appliance.messages.schema import (
     SILENT_AFTER_S,
     AlarmKind,
     Heartbeat,
@@ -21,11 +22,10 @@ from appliance.messages import (
     Severity,
     Verdict,
 )
+from appliance.messages.subscriber import Liveness, Message, Subscriber
 from appliance.plc import Plc, PlcError
 from appliance.plc.handshake import Handshake, Status
 from appliance.plc.image import STATE_CODES, VERDICT_CODES, PlcBlock, Slot
-from appliance.service import Stop
-from appliance.subscriber import Liveness, Message, Subscriber
 
 OLDEST_S = 5.0  # a reject older than this is no use to the PLC: its part is gone
 PERIOD_S, PRESSED_PERIOD_S = 0.05, 0.01  # between two exchanges; while results wait for a slot

@@ -8,8 +8,8 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from appliance.config import Line
-from appliance.config_plc import ModbusConfig
+from appliance.config.line import Line
+from appliance.config.plc import ModbusConfig
 from appliance.plc import BytePlc, Plc, PlcError
 from appliance.plc.image import LINE_SPAN, PLC_SPAN, Span, from_registers, to_registers
 

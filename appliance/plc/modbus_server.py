@@ -12,8 +12,8 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from appliance.config import Line
-from appliance.config_plc import ModbusServerConfig
+from appliance.config.line import Line
+from appliance.config.plc import ModbusServerConfig
 from appliance.plc import BytePlc, Plc, PlcError
 from appliance.plc.image import LINE_SPAN, PLC_SPAN, Span, from_registers, to_registers
 from appliance.plc.loop_thread import LoopThread

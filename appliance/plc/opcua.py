@@ -19,13 +19,13 @@ from asyncua.server.internal_server import InternalServer
 from asyncua.server.server import Server
 from asyncua.server.user_managers import UserManager
 
-from appliance.config import Line
-from appliance.config_plc import OpcUaConfig
+from appliance.config.line import Line
+from appliance.config.plc import OpcUaConfig
 from appliance.plc import Plc, PlcError
 from appliance.plc.image import LineBlock, PlcBlock
 from appliance.plc.loop_thread import LoopThread
 from appliance.plc.opcua_nodes import NAMESPACE, line_values, node_id, plc_nodes
-from engines.errors import ConfigError
+from engines.common.errors import ConfigError
 
 START_S, ANSWER_S = 30.0, 2.0
 APPLICATION = "urn:tfa-inspect:bridge"

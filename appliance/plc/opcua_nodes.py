@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from asyncua import ua
 
-from appliance.messages import ReasonCode
+from appliance.messages.schema import ReasonCode
 from appliance.plc.image import LINE_FIELDS, PLC_FIELDS, SLOT_FIELDS, SLOTS, STATE_CODES, LineBlock, Slot
 
 NAMESPACE = "urn:tfa-inspect"

@@ -10,8 +10,8 @@ import logging
 from snap7.client import Client
 from snap7.error import S7Error
 
-from appliance.config import Line
-from appliance.config_plc import S7Config
+from appliance.config.line import Line
+from appliance.config.plc import S7Config
 from appliance.plc import BytePlc, Plc, PlcError
 from appliance.plc.image import LINE_SPAN, PLC_SPAN
 

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calibrate.collection.reviewing import Review, Reviewed
-from calibrate.thumbnails import Thumbnail, shrink
-from engines.drawing import overlay
-from engines.errors import ImageError
-from engines.geometry import Box, Pixels
-from engines.images import read_image
+from calibrate.collection.review import Review, Reviewed
+from calibrate.pages.contact_sheet import Thumbnail, shrink
+from engines.common.errors import ImageError
+from engines.common.geometry import Box, Pixels
+from engines.common.images import read_image
+from engines.common.overlay import overlay
 
 SIDE, BETWEEN = 300, 4
 FROM, TO = 1.5, 4.0  # times the usual: where colour begins, and where it is at its strongest; the same for all pictures

@@ -17,15 +17,16 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from calibrate.detection.curve import CONFIDENCE, PROBABILITY, Tried, explore, fit_curve
+from calibrate.detection.detection_curve import CONFIDENCE, PROBABILITY, Tried, explore, fit_curve
 from calibrate.detection.injection import KINDS, Drawn, Mask, inject, inspected
-from calibrate.scoring import Scorer
-from engines.errors import ConfigError
-from engines.geometry import Geometry, Pixels
-from engines.recipe import Recipe, Sha256
-from engines.regions import find_regions
-from engines.scores import SCORES
-from engines.thresholds import Thresholds
+from calibrate.thresholds.scorer import Scorer
+from engines.common.errors import ConfigError
+from engines.common.files import Sha256
+from engines.common.geometry import Geometry, Pixels
+from engines.common.regions import find_regions
+from engines.common.scores import SCORES
+from engines.recipe.bundle import Recipe
+from engines.recipe.thresholds import Thresholds
 
 JSON, PICTURE = "detectability.json", "detectability.png"  # in the recipe's folder `report`
 CONTRASTS = (64, 32, 16, 8)  # grey levels, of 255

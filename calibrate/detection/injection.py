@@ -1,9 +1,9 @@
 """Defects of a stated size and contrast, drawn onto golden samples to see what a line can see.
 
 No fit knows them, since weights are fitted on no drawn defects at all.  Nor do the choice of the input's contrast, that of a
-score, and the parity gate, which use those of `engines.synthetic`: straight scratches of one shade, blurred ellipses, squares
-from elsewhere turned by right angles.  These are other drawings: bent and tapering scratches, ragged blobs, patches whose
-structure is gone, and enlarged texture of another part.
+score, and the parity gate, which use those of `engines.common.synthetic_defects`: straight scratches of one shade, blurred
+ellipses, squares from elsewhere turned by right angles.  These are other drawings: bent and tapering scratches, ragged blobs,
+patches whose structure is gone, and enlarged texture of another part.
 
 Size is a defect's longest extent in pixels of the frame.  Contrast is the mean absolute change of the pixels under it in
 grey levels (of 255; over all channels), measured on what was really drawn: a place where a defect cannot have it (too
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engines.geometry import Box, Geometry, Pixels
+from engines.common.geometry import Box, Geometry, Pixels
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Self
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 Truth = npt.NDArray[np.bool_]
@@ -40,16 +39,6 @@ def average_precision(
 def f1(detected: int, defects: int, false_rejects: int) -> float | None:
     """Harmonic mean of precision and recall at a threshold; None without any defect."""
     return 2 * detected / (defects + detected + false_rejects) if defects else None
-
-
-def share_interval(count: int, of: int, confidence: float) -> tuple[float, float]:
-    """The exact two-sided interval of a share (C. J. Clopper, E. S. Pearson, Biometrika 26, 1934)."""
-    if of == 0:
-        return 0.0, 1.0
-    side = (1 - confidence) / 2
-    low = 0.0 if count == 0 else float(stats.beta.ppf(side, count, of - count + 1))
-    high = 1.0 if count == of else float(stats.beta.ppf(1 - side, count + 1, of - count))
-    return low, high
 
 
 class _Region(NamedTuple):

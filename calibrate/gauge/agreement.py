@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from calibrate.evaluation.measures import share_interval
 from calibrate.gauge.variation import CONFIDENCE
+from calibrate.thresholds.guarantee import share_interval
 
 Verdicts = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]

@@ -11,10 +11,10 @@ from msgspec.structs import astuple
 
 from calibrate.gauge.agreement import Kappa, Share, against_truth, over_repeats, share
 from calibrate.gauge.causes import Cause, find_causes
-from calibrate.gauge.studying import Take, Truth
+from calibrate.gauge.study_pictures import Take, Truth
 from calibrate.gauge.variation import Floats, Variation, analyse, flip_chance, range_limits
-from engines.errors import ImageError
-from engines.thresholds import Thresholds
+from engines.common.errors import ImageError
+from engines.recipe.thresholds import Thresholds
 
 Rating = Literal["acceptable", "conditional", "not acceptable"]
 GRR_GOOD, GRR_POOR = 10.0, 30.0  # per cent; MSA, 4th edition, chapter II, section D, table II-D 1

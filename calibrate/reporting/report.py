@@ -11,17 +11,18 @@ from pathlib import Path
 import msgspec
 
 from calibrate.detection.detectability import Detectability
-from calibrate.page import note, page, section, table
-from calibrate.reporting.charts import Chart, curve_chart, deviation_chart, trade_off_chart
-from calibrate.reporting.pictures import Example, examples, golden_strip
-from calibrate.trade_off import detection
-from engines.built import RECORD, BuildRecord, read_record
-from engines.errors import RecipeError
-from engines.images import png_bytes, read_image
-from engines.model_config import TEMPLATE
-from engines.recipe import Recipe, decode_json, load_recipe, write_file
-from engines.templates import read_templates
-from engines.thresholds import Guarantee, Thresholds, load_thresholds
+from calibrate.pages.page import note, page, section, table
+from calibrate.reporting.report_charts import Chart, curve_chart, deviation_chart, trade_off_chart
+from calibrate.reporting.report_pictures import Example, examples, golden_strip
+from calibrate.thresholds.trade_off import detection
+from engines.common.errors import RecipeError
+from engines.common.files import decode_json, write_file
+from engines.common.images import png_bytes, read_image
+from engines.proof.admission import RECORD, BuildRecord, read_record
+from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.model_config import TEMPLATE
+from engines.recipe.templates import read_templates
+from engines.recipe.thresholds import Guarantee, Thresholds, load_thresholds
 
 FOLDER, FILE, DETECTABILITY = "report", "report.html", "detectability.png"  # its figures beside it, as JSON
 

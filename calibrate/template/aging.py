@@ -12,13 +12,13 @@ import numpy as np
 from msgspec import Meta
 from scipy import stats
 
-from appliance.config import load_line, need_archive
+from appliance.config.line import load_line, need_archive
 from calibrate.template.medoids import Floats
-from engines.errors import ImageError
-from engines.geometry import Pixels
-from engines.golden_samples import resize
-from engines.images import list_images, read_image
-from engines.recipe import Manifest
+from engines.common.errors import ImageError
+from engines.common.geometry import Pixels
+from engines.common.images import list_images, read_image
+from engines.recipe.bundle import Manifest
+from engines.recipe.golden_samples import resize
 
 MOST, FEWEST = 100, 10  # recent pictures: the newest
 RESAMPLES, QUANTILE, CHANCE = 1000, 0.99, 0.01
@@ -73,7 +73,7 @@ def measure_aging(recent: Floats, golden: Floats, names: Sequence[str], rng: np.
 def archived_passes(line: str, config_dir: Path | None) -> list[Path]:
     """The newest frames of passes in a line's archive, the newest last; none where it keeps none.
 
-    They lie in folders by day as `<line>-<epoch>-<seq>-pass.png` (see appliance/archive_files.py).
+    They lie in folders by day as `<line>-<epoch>-<seq>-pass.png` (see appliance/records/archive_files.py).
     """
     loaded = load_line(line, config_dir)
     if loaded.config.archive is None:

@@ -24,15 +24,16 @@ from scipy import stats
 
 from calibrate.template.aging import FEWEST, Aging, measure_aging
 from calibrate.template.medoids import Floats, deepest, distances, k_medoids
-from engines.assemble import build_graph, load_network
-from engines.geometry import Geometry, Pixels
-from engines.graph import InspectionGraph
-from engines.ignore_mask import ignored_by
-from engines.recipe import Recipe, Sha256
-from engines.scores import SCORES, ScoreName, frame_scores
-from engines.synthetic import KINDS, with_defect
-from engines.templates import Templates, read_templates
-from engines.thresholds import load_history
+from engines.common.files import Sha256
+from engines.common.geometry import Geometry, Pixels
+from engines.common.scores import SCORES, ScoreName, frame_scores
+from engines.common.synthetic_defects import KINDS, with_defect
+from engines.graph.assembly import build_graph, load_network
+from engines.graph.inspection import InspectionGraph
+from engines.recipe.bundle import Recipe
+from engines.recipe.ignore_mask import ignored_by
+from engines.recipe.templates import Templates, read_templates
+from engines.recipe.thresholds import load_history
 
 JSON, PICTURE = "templates.json", "templates.png"  # in the recipe's folder `report`
 MOST_GROUPS, SAMPLES_A_GROUP = 4, 6  # k-medoids: no more groups, and on average no fewer samples in one

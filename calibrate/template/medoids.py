@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from calibrate.features import products
-from engines.backbone import Backbone
-from engines.geometry import Geometry, Pixels
+from calibrate.fit.features import products
+from engines.common.geometry import Geometry, Pixels
+from engines.networks.backbone import Backbone
 
 Floats = npt.NDArray[np.float64]
 

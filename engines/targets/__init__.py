@@ -18,10 +18,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engines.errors import EngineError
-from engines.geometry import Geometry, Pixels
-from engines.recipe import Recipe
-from engines.scores import SCORES
+from engines.common.errors import EngineError
+from engines.common.geometry import Geometry, Pixels
+from engines.common.scores import SCORES
+from engines.recipe.bundle import Recipe
 
 MATCH = 2  # numbers that tell which template a frame was compared with
 Precision = Literal["float32", "bfloat16", "float16", "int8"]

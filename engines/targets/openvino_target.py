@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 
-from engines.errors import EngineError
-from engines.geometry import Geometry, Pixels
-from engines.recipe import Recipe
+from engines.common.errors import EngineError
+from engines.common.geometry import Geometry, Pixels
+from engines.recipe.bundle import Recipe
 from engines.targets import HostSlot
 from engines.targets.openvino_exact import CONVOLUTIONS, exact_operations, keep_exact
 
@@ -84,8 +84,8 @@ def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels]
 
 def converted(recipe: Recipe) -> Any:
     """The recipe's graph as OpenVINO's model, in float32: the same for every precision."""
-    from engines.assemble import load_graph
-    from engines.exporting import export_graph
+    from engines.graph.assembly import load_graph
+    from engines.graph.export import export_graph
 
     geometry = recipe.manifest.geometry
     model = ov.convert_model(export_graph(load_graph(recipe)))

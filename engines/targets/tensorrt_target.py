@@ -1,7 +1,7 @@
 """TensorRT on an NVIDIA GPU, half precision: the plan is made by torch-tensorrt, and run by TensorRT's own runtime.
 
 NOT YET RUN on a GPU: written against the documented interface of torch-tensorrt 2.14 and TensorRT 11 (10 on Jetson).  All
-networks are strongly typed: the casts in the graph (engines/half.py) decide what is computed in half precision.
+networks are strongly typed: the casts in the graph (engines/graph/half_precision.py) decide what is computed in half precision.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import tensorrt as trt
 import torch
 
-from engines.cuda_check import STAGES, Spans
-from engines.errors import EngineError
-from engines.geometry import Geometry, Pixels
-from engines.recipe import Recipe
-from engines.scores import SCORES
+from engines.common.errors import EngineError
+from engines.common.geometry import Geometry, Pixels
+from engines.common.scores import SCORES
+from engines.recipe.bundle import Recipe
 from engines.targets import MATCH, need_one_stream
+from engines.targets.cuda_check import STAGES, Spans
 
 PLAN = "model.plan"
 
@@ -122,9 +122,9 @@ def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels]
     _torch_tensorrt_version()
     import torch_tensorrt
 
-    from engines.assemble import load_graph
-    from engines.exporting import export_graph
-    from engines.half import to_half
+    from engines.graph.assembly import load_graph
+    from engines.graph.export import export_graph
+    from engines.graph.half_precision import to_half
 
     graph = to_half(load_graph(recipe)).cuda()
     geometry = graph.geometry

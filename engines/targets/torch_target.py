@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from engines.assemble import load_graph
-from engines.errors import EngineError
-from engines.geometry import Geometry, Pixels
-from engines.graph import InspectionGraph
-from engines.half import to_half
-from engines.recipe import Recipe
+from engines.common.errors import EngineError
+from engines.common.geometry import Geometry, Pixels
+from engines.graph.assembly import load_graph
+from engines.graph.half_precision import to_half
+from engines.graph.inspection import InspectionGraph
+from engines.recipe.bundle import Recipe
 from engines.targets import HostSlot, need_one_stream
 
 

@@ -21,15 +21,15 @@ import numpy.typing as npt
 import psutil
 import pytest
 
-from appliance.clock import utc_now, utc_of
-from appliance.config import Line, load_line
-from appliance.messages import Verdict
-from appliance.notices import Event
-from appliance.publisher import Publisher
-from appliance.running import RunningLine
-from engines.geometry import Geometry, Pixels
+from appliance.config.line import Line, load_line
+from appliance.line.running_line import RunningLine
+from appliance.messages.clock import utc_now, utc_of
+from appliance.messages.notices import Event
+from appliance.messages.publisher import Publisher
+from appliance.messages.schema import Verdict
+from engines.common.geometry import Geometry, Pixels
+from engines.recipe.thresholds import Guarantee, Scale, Thresholds
 from engines.targets import HostSlot
-from engines.thresholds import Guarantee, Scale, Thresholds
 
 Table = Mapping[str, object]
 Floats = npt.NDArray[np.float32]
@@ -142,8 +142,8 @@ def make_thresholds(digest: str = "0" * 64, **changes: Any) -> Thresholds:
 @pytest.fixture
 def roomy_archive(monkeypatch: pytest.MonkeyPatch) -> None:
     """No frame of a short run is left out of the archive, however slow the disk is just now."""
-    monkeypatch.setattr("appliance.archive.PLACES", 100)
-    monkeypatch.setattr("appliance.archive.PLACES_OF_REJECTS", 0)
+    monkeypatch.setattr("appliance.records.archive.PLACES", 100)
+    monkeypatch.setattr("appliance.records.archive.PLACES_OF_REJECTS", 0)
 
 
 class MadeEngine:
@@ -189,7 +189,7 @@ class MadeSlot:
 def made_engine(monkeypatch: pytest.MonkeyPatch) -> MadeEngine:
     """Stands in for the recipe's engine; its `act` may be replaced."""
     engine = MadeEngine()
-    monkeypatch.setattr("appliance.loaded.load_engine", lambda *_: engine)
+    monkeypatch.setattr("appliance.line.recipe_at_work.load_engine", lambda *_: engine)
     return engine
 
 

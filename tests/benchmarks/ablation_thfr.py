@@ -24,18 +24,18 @@ from unittest.mock import patch
 import msgspec
 import numpy as np
 
-from calibrate.calibrating import ThresholdsRequest, calibrate_thresholds
 from calibrate.evaluation.datasets import find_categories, read_masks
 from calibrate.evaluation.measures import PixelMeasures, auroc
-from calibrate.making import FitRequest, make_recipe
-from calibrate.rebanking import remake_bank
-from engines.building import build_engine
-from engines.built import load_engine
-from engines.golden_samples import resize
-from engines.images import read_image
-from engines.model_config import PROFILES, BankRatio, ModelConfig, THFRConfig
-from engines.recipe import Recipe, load_recipe
-from engines.scores import SCORES
+from calibrate.fit.bank_change import remake_bank
+from calibrate.fit.recipe_fit import FitRequest, make_recipe
+from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
+from engines.common.images import read_image
+from engines.common.scores import SCORES
+from engines.proof.admission import load_engine
+from engines.proof.build import build_engine
+from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.golden_samples import resize
+from engines.recipe.model_config import PROFILES, BankRatio, ModelConfig, THFRConfig
 from engines.targets import run_once
 from tests.virtual_line.layout_product import LOGICAL, save_kits
 
@@ -85,7 +85,7 @@ def fit(data: Path, folder: Path, switches: tuple[bool, ...], steps: int | None)
     assert isinstance(config, THFRConfig)
     config = msgspec.structs.replace(config, **dict(zip(SWITCHES, switches, strict=True)))
     profiles: Mapping[str, Mapping[str, ModelConfig]] = {"thfr": {"small": config}}
-    with patch("calibrate.making.PROFILES", profiles):
+    with patch("calibrate.fit.recipe_fit.PROFILES", profiles):
         return make_recipe(FitRequest(data / "train" / "good", folder, "thfr", steps=steps), lambda _: None, lambda _: None)
 
 
@@ -142,7 +142,7 @@ def examine(data: Path, recipe: Recipe) -> Row:
 def memory_mb(recipe: Recipe) -> float:
     """Peak of a process with this engine alone; multiprocessing would import this module, and torch with it."""
     program = (
-        "from pathlib import Path\nfrom engines.benching import measure\n"
+        "from pathlib import Path\nfrom engines.proof.bench import measure\n"
         f"print(measure(Path({str(recipe.folder)!r}), {TARGET!r}, {PRECISION!r}, 1, 1, 20)[-1])\n"
     )
     return float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout)

@@ -27,14 +27,14 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from appliance.config import load_line
-from appliance.messages import Verdict
-from appliance.subscriber import Subscriber
-from calibrate.calibrating import ThresholdsRequest, calibrate_thresholds
-from calibrate.making import FitRequest, make_recipe
-from engines.building import build_engine
-from engines.built import load_engine
-from engines.recipe import load_recipe
+from appliance.config.line import load_line
+from appliance.messages.schema import Verdict
+from appliance.messages.subscriber import Subscriber
+from calibrate.fit.recipe_fit import FitRequest, make_recipe
+from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
+from engines.proof.admission import load_engine
+from engines.proof.build import build_engine
+from engines.recipe.bundle import load_recipe
 from engines.targets import Precision, run_once
 from tests.virtual_line.demo import background, free_ports, read_events, script
 from tests.virtual_line.product import DEFECTS, render, save_parts

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from engines.backbone import Backbone, load_imagenet_weights
+from engines.networks.backbone import Backbone, load_imagenet_weights
 
 
 @pytest.fixture(scope="module")
 def small_batches() -> Iterator[None]:
     """A step of a fit takes two samples, not eight: for tests of what a fit does, not of how well it does it."""
-    from calibrate.fitting import DEFAULTS
+    from calibrate.fit.training import DEFAULTS
 
     small = {
         network: {**profiles, "small": msgspec.structs.replace(profiles["small"], batch=2)}
         for network, profiles in DEFAULTS.items()
     }
     with pytest.MonkeyPatch.context() as changed:
-        changed.setattr("calibrate.making.DEFAULTS", small)
+        changed.setattr("calibrate.fit.recipe_fit.DEFAULTS", small)
         yield
 
 

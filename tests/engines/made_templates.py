@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engines.backbone import Backbone
-from engines.geometry import Geometry
-from engines.images import png_bytes
-from engines.network import Network
-from engines.templates import Templates
+from engines.common.geometry import Geometry
+from engines.common.images import png_bytes
+from engines.networks.backbone import Backbone
+from engines.networks.port import Network
+from engines.recipe.templates import Templates
 
 
 def made_templates(backbone: Backbone, network: Network, geometry: Geometry, count: int = 1, seed: int = 1) -> Templates:

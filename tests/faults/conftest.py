@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.recipe import Recipe
+from engines.recipe.bundle import Recipe
 from tests.appliance.conftest import MakeLine, emulated, make_line  # noqa: F401 - a fixture
 from tests.faults.station import Station
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from tests.appliance.test_aravis_camera import fake_camera, needs_aravis
+from tests.appliance.capture.test_aravis_camera import fake_camera, needs_aravis
 from tests.faults.station import Station, wait_for
 
 SIDE = 512

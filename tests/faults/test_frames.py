@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.appliance.capture.test_aravis_camera import fake_camera, needs_aravis
 from tests.appliance.conftest import emulated
-from tests.appliance.test_aravis_camera import fake_camera, needs_aravis
 from tests.faults.station import Event, Station, wait_for
 
 SIDE = 512  # what the recipe was made for

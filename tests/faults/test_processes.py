@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from appliance.messages import HEARTBEAT_PERIOD_S
+from appliance.messages.schema import HEARTBEAT_PERIOD_S
 from tests.faults.station import Station, wait_for
 
 WITHIN_S = 3 * HEARTBEAT_PERIOD_S

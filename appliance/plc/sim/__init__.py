@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from appliance.config import Line, need_plc
+from appliance.config.line import Line, need_plc
 from appliance.plc import BytePort, import_kind
 from appliance.plc.image import LineBlock, PlcBlock, decode_line, encode_plc
 

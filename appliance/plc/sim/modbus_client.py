@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.config import Line
-from appliance.config_plc import ModbusConfig, ModbusServerConfig
+from appliance.config.line import Line
+from appliance.config.plc import ModbusConfig, ModbusServerConfig
 from appliance.plc.image import LINE_SPAN, PLC_SPAN
 from appliance.plc.modbus_client import ModbusClient
 from appliance.plc.sim import ByteSide, Side, reachable

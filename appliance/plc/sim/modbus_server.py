@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.config import Line
-from appliance.config_plc import ModbusConfig
+from appliance.config.line import Line
+from appliance.config.plc import ModbusConfig
 from appliance.plc.image import LINE_SPAN, PLC_SPAN
 from appliance.plc.modbus_server import ModbusServer
 from appliance.plc.sim import ByteSide, Side

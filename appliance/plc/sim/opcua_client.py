@@ -10,14 +10,14 @@ from asyncua.client.client import Client
 from asyncua.common.node import Node
 from asyncua.ua.uaerrors import UaError
 
-from appliance.config import Line
-from appliance.config_plc import OpcUaConfig
+from appliance.config.line import Line
+from appliance.config.plc import OpcUaConfig
 from appliance.plc import PlcError
 from appliance.plc.image import LINE_FIELDS, SLOT_FIELDS, LineBlock, PlcBlock, Slot, line_block
 from appliance.plc.loop_thread import LoopThread
 from appliance.plc.opcua_nodes import NAMESPACE, line_paths, node_id, plc_nodes
 from appliance.plc.sim import Side, reachable
-from engines.errors import ConfigError
+from engines.common.errors import ConfigError
 
 ANSWER_S = 2.0
 ERRORS = (OSError, TimeoutError, UaError)

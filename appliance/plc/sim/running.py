@@ -10,14 +10,14 @@ from typing import Literal
 
 import msgspec
 
-from appliance.clock import utc_now
-from appliance.messages import ReasonCode
+from appliance.host.service_manager import Stop
+from appliance.messages.clock import utc_now
+from appliance.messages.schema import ReasonCode
 from appliance.plc import PlcError
 from appliance.plc.image import STATE_CODES, VERDICT_CODES, LineBlock, PlcBlock
 from appliance.plc.sim import Side
 from appliance.plc.sim.program import Event, Memory, Missed, PlcProgram, Taken
-from appliance.service import Stop
-from engines.errors import ConfigError
+from engines.common.errors import ConfigError
 
 RETRY_S = 0.2
 Fault = Literal["none", "never-acknowledges", "stands-still"]

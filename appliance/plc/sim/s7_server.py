@@ -9,8 +9,8 @@ from snap7.error import S7Error
 from snap7.server import Server
 from snap7.type import SrvArea
 
-from appliance.config import Line
-from appliance.config_plc import S7Config
+from appliance.config.line import Line
+from appliance.config.plc import S7Config
 from appliance.plc import PlcError
 from appliance.plc.image import IMAGE_BYTES, LINE_SPAN, PLC_SPAN
 from appliance.plc.sim import ByteSide, Side

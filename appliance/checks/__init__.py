@@ -1,0 +1,1 @@
+"""What a person has examined: a line's parts, known pictures shown to it, archived frames run again."""

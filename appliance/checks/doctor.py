@@ -1,0 +1,240 @@
+"""`inspect doctor`: everything a line needs, checked one by one, each failure with its mend. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import zmq
+
+from appliance.capture import make_camera
+from appliance.checks.known_parts import known_pictures
+from appliance.config.line import ArchiveConfig, CameraConfig, Line, need_plc
+from appliance.config.plc import ModbusConfig, S7Config
+from appliance.line.threshold_offset import compared_with
+from appliance.plc import PlcError, make_plc
+from appliance.records.challenge_record import Conditions, due
+from engines.common.errors import UserError
+from engines.proof.admission import load_engine
+from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.sensitivity_changes import consequence, told
+from engines.recipe.thresholds import load_thresholds
+
+RECEIVE_BUFFER = 16 * 2**20  # bytes: a few pictures of a GigE camera wait there while the box is busy
+JUMBO_MTU = 8_192  # bytes
+_SERVERS = {ModbusConfig: "Modbus server", S7Config: "access by PUT and GET"}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One check's outcome."""
+
+    check: str
+    outcome: Literal["ok", "warning", "failed"]
+    text: str
+
+
+def examine(line: Line) -> Iterator[Finding]:
+    """Check a line's parts in the order in which they depend on each other."""
+    yield Finding("config", "ok", f"{line.file} is valid")
+    recipe: Recipe | None = None
+    try:
+        recipe = load_recipe(line.path(line.config.recipe))
+        yield Finding("recipe", "ok", f"{recipe.folder}: {len(recipe.manifest.files)} files match their digests")
+    except UserError as error:
+        yield Finding("recipe", "failed", str(error))
+    if recipe is not None:
+        yield _guarded("thresholds", lambda: _thresholds(line, recipe))
+        yield _guarded("sensitivity", lambda: _sensitivity(line, recipe))
+        if line.config.challenge is not None:
+            yield _guarded("challenge", lambda: _challenge(line, recipe))
+        yield _guarded("engine", lambda: _engine(line, recipe))
+        yield _guarded("camera", lambda: _camera(line, recipe))
+    yield _ports(line)
+    if line.config.archive is not None:
+        yield _archive(line, line.config.archive)
+    if line.config.plc is None:
+        yield Finding("plc", "warning", f"{line.file}: no [plc] table: nothing ejects rejects")
+    else:
+        yield _guarded("plc", lambda: _plc(line))
+    if isinstance(line.config.camera, CameraConfig):
+        yield _receive_buffer(Path("/proc/sys/net/core/rmem_max"))
+        yield _mtu(Path("/sys/class/net"))
+
+
+def _guarded(check: str, run: Callable[[], Finding]) -> Finding:
+    try:
+        return run()
+    except UserError as error:
+        return Finding(check, "failed", str(error))
+
+
+def _thresholds(line: Line, recipe: Recipe) -> Finding:
+    thresholds = load_thresholds(recipe)
+    if thresholds is None:
+        return Finding(
+            "thresholds",
+            "failed",
+            f"none: every part would be rejected; run: calibrate thresholds --recipe {recipe.folder} --golden DIR",
+        )
+    text = f"version {thresholds.version} of {thresholds.created} by {thresholds.created_by}: {thresholds.promise}"
+    serves = f"{line.config.engine.target} {line.config.engine.precision}"
+    if thresholds.engine != serves:
+        mend = f"calibrate thresholds --line {line.name}"
+        return Finding("thresholds", "warning", f"measured by {thresholds.engine}, this line runs {serves}: {mend}; {text}")
+    return Finding("thresholds", "ok", text)
+
+
+def _sensitivity(line: Line, recipe: Recipe) -> Finding:
+    _, found = compared_with(line, recipe, load_thresholds(recipe))
+    if found.change is not None:
+        return Finding("sensitivity", "warning", f"{told(found.change)}: {consequence(found.offset)}")
+    if found.ended is not None:
+        return Finding("sensitivity", "ok", f"as calibrated; {told(found.ended)} has ended with a calibration since")
+    return Finding("sensitivity", "ok", "as calibrated")
+
+
+def _challenge(line: Line, recipe: Recipe) -> Finding:
+    """Whether the line may start; asked for the engine that its file names."""
+    thresholds = load_thresholds(recipe)
+    _, sensitivity = compared_with(line, recipe, thresholds)
+    engine = f"{line.config.engine.target} {line.config.engine.precision}"
+    version = thresholds.version if thresholds else None
+    why = due(line, Conditions(line.name, recipe.digest, version, sensitivity.offset, engine))
+    if why:
+        return Finding("challenge", "failed", why)
+    config = line.config.challenge
+    by_parts = config is not None and config.good is None
+    shown = "shown parts: inspect challenge --parts" if by_parts else f"{len(known_pictures(line))} known pictures"
+    return Finding("challenge", "ok", f"none is due; {shown}")
+
+
+def _engine(line: Line, recipe: Recipe) -> Finding:
+    config = line.config.engine
+    engine = load_engine(recipe, config.target, config.precision, config.streams)
+    slot = engine.new_slot()
+    slot.start()
+    slot.finish()
+    engine.close()
+    if not np.isfinite(slot.scores).all():
+        return Finding("engine", "failed", f"{engine.target}: gives scores that are not finite; fit the recipe again")
+    return Finding("engine", "ok", f"{engine.target} runs")
+
+
+def _camera(line: Line, recipe: Recipe) -> Finding:
+    """Open the camera and, where a picture comes without an outside trigger, see that it has the recipe's size."""
+    geometry = recipe.manifest.geometry
+    camera = make_camera(line, geometry.frame)
+    camera.open()
+    try:
+        config = line.config.camera
+        if isinstance(config, CameraConfig) and config.trigger == "hardware":
+            text = "opens and takes its features; waits for its hardware trigger"
+            if config.stall_ms is not None:
+                return Finding("camera", "ok", text)
+            mend = "set camera.stall_ms to more than the line's longest pause"
+            return Finding("camera", "warning", f"{text}; one that falls silent is noticed by its driver only: {mend}")
+        frames = camera.grab(2.0)
+        if not frames or frames[0].image is None:
+            return Finding("camera", "failed", f"gives no picture: {frames[0].fault if frames else 'none within 2 s'}")
+        height, width = frames[0].image.shape[:2]
+        for frame in frames:
+            frame.image = None
+            frame.release()
+        if (width, height) != geometry.frame:
+            return Finding(
+                "camera",
+                "failed",
+                f"its pictures are {width} x {height}, the recipe was made for {geometry.frame[0]} x {geometry.frame[1]}: "
+                "set Width and Height in camera.features, or fit a new recipe",
+            )
+        return Finding("camera", "ok", f"gives pictures of {width} x {height}{' (simulated)' if camera.simulated else ''}")
+    finally:
+        try:
+            camera.stop()
+        finally:
+            camera.close()
+
+
+def _ports(line: Line) -> Finding:
+    publish = line.config.publish
+    with zmq.Context() as context:
+        for key, address in (("verdicts", publish.verdicts), ("snapshot", publish.snapshot)):
+            with context.socket(zmq.REP) as probe:
+                try:
+                    probe.bind(address)
+                except zmq.ZMQError as error:
+                    return Finding(
+                        "ports",
+                        "warning",
+                        f"publish.{key}: {address}: {error.strerror}; fine if this line is running, else choose another port",
+                    )
+    return Finding("ports", "ok", f"{publish.verdicts} and {publish.snapshot} can be bound")
+
+
+def _archive(line: Line, config: ArchiveConfig) -> Finding:
+    """Whether the archive can be written, and its disk is as large as its quota."""
+    folder = line.path(config.folder)
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        return Finding("archive", "failed", f"archive.folder: {folder} cannot be written; mend its rights, or choose another")
+    total, _, free = (size / 1e9 for size in shutil.disk_usage(there))
+    room = f"its disk has {total:.1f} GB, {free:.1f} GB free"
+    if free < config.free_gb:
+        return Finding(
+            "archive", "failed", f"{room}: nothing is archived below archive.free_gb = {config.free_gb:g}; make room"
+        )
+    if total < config.quota_gb + config.free_gb:
+        return Finding("archive", "warning", f"{room}: archive.quota_gb = {config.quota_gb:g} does not fit; lower it")
+    return Finding("archive", "ok", f"{folder}: {room}, quota {config.quota_gb:g} GB")
+
+
+def _plc(line: Line) -> Finding:
+    """Reach the PLC; where it connects to us, see that its port can be had."""
+    config = need_plc(line)
+    plc = make_plc(line)
+    try:
+        plc.connect()
+    except PlcError as error:
+        if isinstance(config, ModbusConfig | S7Config):
+            return Finding(
+                "plc", "failed", f"{error}; check its address, its cable, and that its {_SERVERS[type(config)]} is on"
+            )
+        return Finding("plc", "warning", f"{error}; fine if this line's bridge is running, else choose another port")
+    finally:
+        plc.close()
+    if isinstance(config, ModbusConfig | S7Config):
+        return Finding("plc", "ok", f"{config.host}:{config.port} answers")
+    return Finding("plc", "ok", f"{config.address}:{config.port} can be bound, for the PLC to connect to")
+
+
+def _receive_buffer(setting: Path) -> Finding:
+    largest = int(setting.read_text()) if setting.exists() else 0
+    if largest < RECEIVE_BUFFER:
+        return Finding(
+            "receive buffer",
+            "warning",
+            f"net.core.rmem_max is {largest}: a GigE camera will lose packets under load; "
+            f"run: sysctl -w net.core.rmem_max={RECEIVE_BUFFER}",
+        )
+    return Finding("receive buffer", "ok", f"net.core.rmem_max is {largest}")
+
+
+def _mtu(interfaces: Path) -> Finding:
+    sizes = {name: int((interfaces / name / "mtu").read_text()) for _, name in socket.if_nameindex() if name != "lo"}
+    if not sizes:
+        return Finding("mtu", "warning", "no network interface but loopback: a GigE camera cannot be reached")
+    small = [name for name, size in sizes.items() if size < JUMBO_MTU]
+    text = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    if len(small) == len(sizes):
+        return Finding(
+            "mtu",
+            "warning",
+            f"{text}: no interface takes jumbo frames; for a GigE camera's interface run: ip link set {small[0]} mtu 9000",
+        )
+    return Finding("mtu", "ok", text)

@@ -1,0 +1,1 @@
+"""The command `inspect`: one file for each group of its commands."""

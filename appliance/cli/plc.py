@@ -1,0 +1,83 @@
+"""The commands of `inspect` for the PLC: the bridge to it, and a PLC to try a line with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from appliance.cli.options import AsJson, ConfigDir, LineName
+from appliance.host.service_manager import ServiceManager, Watched
+from engines.common.stop_signal import StopSignal
+
+plcs = typer.Typer()
+console = Console()
+
+
+@plcs.command(epilog="Example:  inspect plc --line 3")
+def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -> None:
+    """Carry a line's verdicts to its PLC until stopped; the README has the process image."""
+    from appliance.cli.event_log import EventLog
+    from appliance.config.line import load_line, need_plc
+    from appliance.line.change_over import AlarmSender
+    from appliance.messages.subscriber import Subscriber
+    from appliance.plc import make_plc
+    from appliance.plc.bridge import Bridge
+
+    loaded = load_line(line, config_dir)
+    port = make_plc(loaded)
+    log = EventLog(console, as_json or not sys.stdout.isatty(), goes_on=True)
+    manager = ServiceManager()
+    with StopSignal() as signalled:
+        subscriber = Subscriber(loaded, "plc", catch_up=True)
+        alarms = AlarmSender(loaded)
+        try:
+            manager.ready(f"bridge of line {line}")
+            bridge = Bridge(subscriber, port, need_plc(loaded).silent_ms / 1000, log.say, alarms.send)
+            bridge.run(Watched(signalled, manager, lambda: True))
+        finally:
+            alarms.close()
+            subscriber.close()
+
+
+@plcs.command(name="plc-sim", epilog="Example:  inspect plc-sim --line 3")
+def plc_sim(
+    line: LineName,
+    config_dir: ConfigDir = None,
+    as_json: AsJson = False,
+    cycle_ms: Annotated[float, typer.Option(min=0.1, max=1_000, help="Cycle time of its program.")] = 5.0,
+    eject_ms: Annotated[float, typer.Option(min=1, help="From a part's verdict to the ejector.")] = 500.0,
+    retain: Annotated[Path | None, typer.Option(help="File for its retentive memory: which parts it has taken.")] = None,
+    fault: Annotated[
+        Literal["none", "never-acknowledges", "stands-still"], typer.Option(help="What is wrong with it.")
+    ] = "none",
+) -> None:
+    """Be the PLC of a line, to try it: does what the README asks of a PLC's program, and shows what it takes."""
+    from rich.live import Live
+
+    from appliance.cli.event_log import EventLog
+    from appliance.config.line import load_line
+    from appliance.plc.sim import make_side
+    from appliance.plc.sim.program import PlcProgram
+    from appliance.plc.sim.running import Simulation, recall
+    from appliance.plc.sim.view import SimView
+
+    loaded = load_line(line, config_dir)
+    side = make_side(loaded)
+    program = PlcProgram(eject_ms / 1000, recall(retain))
+    with StopSignal() as stop:
+        if as_json or not sys.stdout.isatty():
+            log = EventLog(console, as_json=True)
+            Simulation(side, program, cycle_ms / 1000, fault, retain, log.record).run(stop)
+        else:
+            view = SimView(line)
+            with Live(view, console=console, refresh_per_second=5):
+                Simulation(side, program, cycle_ms / 1000, fault, retain, view.take).run(stop)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put these commands among the others."""
+    app.add_typer(plcs)

@@ -1,0 +1,1 @@
+"""The line's file: one struct for each of its tables."""

@@ -1,0 +1,1 @@
+"""A line at work: from the camera's frame to the verdict that leaves the box."""

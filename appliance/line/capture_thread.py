@@ -1,0 +1,103 @@
+"""The capture thread: takes frames from the camera and submits them, each with its deadline."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from appliance.capture import Camera, CameraError, EndOfFrames, Frame
+from appliance.config.line import CameraConfig, Line
+from appliance.line.pipeline import STALLED_S, Pipeline
+from appliance.messages.notices import Notify
+from appliance.messages.schema import Reason
+
+GRAB_TIMEOUT_S = 0.05  # how often a quiet camera lets the thread look whether it should stop
+
+
+class Capture:
+    """Captures for a line, from `start` until ``stop`` is set, the replay is over, or so many parts are submitted."""
+
+    def __init__(
+        self, line: Line, camera: Camera, pipeline: Pipeline[Any], stop: threading.Event, notify: Notify, parts: int | None
+    ) -> None:
+        """The camera is open."""
+        config = line.config.camera
+        self._counted = not isinstance(config, CameraConfig) or config.counted
+        self._camera, self._pipeline, self._stop, self._notify, self._parts = camera, pipeline, stop, notify, parts
+        self._deadline_ns = line.config.decision.deadline_ms * 1_000_000
+        self._submitted = 0
+        self._moved_s = time.monotonic()  # when the present step began
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._gone = camera.state == "gone"
+        self.over = False
+        self.failure: BaseException | None = None
+        self.epoch_due = threading.Event()  # set here, cleared by the decision loop when it has begun a new epoch
+
+    @property
+    def moving(self) -> bool:
+        """Whether the thread moves; one that has ended in order counts as moving."""
+        # A step may wait for a free slot until its part's deadline.
+        longest = STALLED_S + self._deadline_ns / 1e9
+        return self.failure is None and (self.over or time.monotonic() - self._moved_s < longest)
+
+    @property
+    def lost(self) -> bool:
+        """Whether no pictures can be expected now."""
+        return self._gone or self._camera.state != "here"
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for the end, if it was started."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        lost = False
+        try:
+            while not self._stop.is_set():
+                self._moved_s = time.monotonic()
+                try:
+                    frames = self._camera.grab(GRAB_TIMEOUT_S)
+                except EndOfFrames:
+                    self._notify("info", "the replay is over")
+                    break
+                if self._camera.state == "gone":
+                    self._gone = True
+                elif self._gone:
+                    self._resume()
+                if self.lost != lost:
+                    lost = self.lost
+                    self._pipeline.wake()  # the decision loop tells the state at once
+                self._submit(frames)
+            try:
+                self._submit(self._camera.stop(), stopping=True)
+            except CameraError as error:
+                self._notify("error", str(error), "camera-lost")
+        except BaseException as error:  # noqa: BLE001 - kept for the line's `close`, which raises it in its caller's thread
+            self.failure = error
+        finally:
+            self.over = True
+
+    def _submit(self, frames: list[Frame], stopping: bool = False) -> None:
+        refused: Reason = "stopping" if stopping else ""
+        for frame in frames:
+            if self._parts is not None and self._submitted >= self._parts:
+                self._stop.set()
+                frame.release()
+                continue
+            self._submitted += 1
+            self._pipeline.submit(frame, frame.captured_ns + self._deadline_ns, refused, self._camera.patient)
+        if self._parts is not None and self._submitted >= self._parts:
+            self._stop.set()
+
+    def _resume(self) -> None:
+        """The camera is back. Parts that nobody counted meanwhile would shift all part ids: a new epoch begins then."""
+        if not self._counted:
+            self.epoch_due.set()
+            while self.epoch_due.is_set() and not self._stop.wait(0.01):
+                pass
+        self._gone = False

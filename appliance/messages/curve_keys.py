@@ -1,0 +1,64 @@
+"""CURVE keys: who may listen to a line that is bound beyond this box.
+
+`inspect keys DIR` makes the folder: the line's pair (`line.key`, `line.key_secret`) and one pair for each client below
+`clients/`; only clients whose public key lies there are let in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import zmq
+import zmq.auth
+from zmq.auth.thread import ThreadAuthenticator
+
+from engines.common.errors import ConfigError
+
+LINE, CLIENTS = "line", "clients"
+
+
+def make_keys(folder: Path, clients: list[str]) -> list[Path]:
+    """Make the line's pair if there is none, and a pair for each new client. Returns the public keys made."""
+    (folder / CLIENTS).mkdir(parents=True, exist_ok=True)
+    made = []
+    for place, name in [(folder, LINE), *((folder / CLIENTS, client) for client in clients)]:
+        if not (place / f"{name}.key_secret").exists():
+            public, secret = zmq.auth.create_certificates(place, name)
+            Path(secret).chmod(0o600)
+            made.append(Path(public))
+    return made
+
+
+class ServerKeys:
+    """The line's side: protects sockets that are going to be bound, and admits the clients of the allow-list."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], folder: Path) -> None:
+        """Raises ConfigError when the folder holds no keys."""
+        self._public, self._secret = _load(folder / f"{LINE}.key_secret")
+        self._authenticator = ThreadAuthenticator(context)
+        self._authenticator.start()
+        self._authenticator.configure_curve(domain="*", location=str(folder / CLIENTS))
+
+    def protect(self, socket: zmq.Socket[bytes]) -> None:
+        """Let only listed clients connect."""
+        socket.curve_publickey, socket.curve_secretkey, socket.curve_server = self._public, self._secret, True
+
+    def close(self) -> None:
+        """Stop admitting."""
+        self._authenticator.stop()
+
+
+def use_client_keys(socket: zmq.Socket[bytes], folder: Path, client: str) -> None:
+    """Make a socket connect as ``client`` to the line of this folder. Raises ConfigError when a key is missing."""
+    socket.curve_publickey, socket.curve_secretkey = _load(folder / CLIENTS / f"{client}.key_secret")
+    socket.curve_serverkey = _load(folder / f"{LINE}.key", public_only=True)[0]
+
+
+def _load(file: Path, public_only: bool = False) -> tuple[bytes, bytes]:
+    try:
+        public, secret = zmq.auth.load_certificate(file)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: no usable key; make it with: inspect keys {file.parent} --client NAME") from error
+    if secret is None and not public_only:
+        raise ConfigError(f"{file}: holds no secret key; copy the whole .key_secret file there")
+    return public, secret or b""

@@ -1,0 +1,140 @@
+"""Publishing: verdicts, heartbeats and alarms over ZeroMQ, and a socket that answers what was missed.
+
+Used by one thread, the decision loop: a heartbeat is then proof that verdicts are being given.  Publishing never waits: a
+subscriber that is too slow loses messages, sees that by `seq`, and asks the snapshot socket.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+import msgspec
+import zmq
+
+from appliance.config.line import Line
+from appliance.messages.clock import utc_now
+from appliance.messages.curve_keys import ServerKeys
+from appliance.messages.schema import HEARTBEAT_PERIOD_S, Alarm, Heartbeat, SnapshotRequest, State, Verdict
+from engines.common.errors import ConfigError
+
+KEPT = 1_024  # verdicts that the snapshot socket can answer with
+SEND_QUEUE = 1_000  # messages waiting for one slow subscriber before it loses some
+
+
+class Publisher:
+    """The line's two sockets, its epoch and its sequence of verdicts."""
+
+    def __init__(self, line: Line, simulated: bool) -> None:
+        """Bind both sockets. Raises ConfigError when an address is taken or cannot be had."""
+        publish = line.config.publish
+        self._line = line.name
+        self.simulated = simulated
+        self.epoch = time.time_ns() // 1_000_000
+        self.seq = 0
+        self.late_results = 0
+        self.state: State = "starting"
+        self.passed = 0
+        self.rejected: dict[str, int] = {}
+        self._kept: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
+        self._encoder = msgspec.json.Encoder()
+        self._decoder = msgspec.json.Decoder(SnapshotRequest)
+        self._topics = {name: f"{line.name}/{name}".encode() for name in ("verdict", "reject", "heartbeat", "alarm")}
+        self._next_heartbeat = 0.0
+        self.context = zmq.Context()
+        self._keys: ServerKeys | None = None
+        self._pub = self.context.socket(zmq.PUB)
+        self._pub.setsockopt(zmq.SNDHWM, SEND_QUEUE)
+        self.snapshot_socket = self.context.socket(zmq.ROUTER)
+        try:
+            if publish.keys:
+                self._keys = ServerKeys(self.context, line.path(publish.keys))
+            for socket, address, key in (
+                (self._pub, publish.verdicts, "verdicts"),
+                (self.snapshot_socket, publish.snapshot, "snapshot"),
+            ):
+                socket.setsockopt(zmq.LINGER, 200)  # the last verdict still goes out, a dead peer holds nobody up
+                if self._keys:
+                    self._keys.protect(socket)
+                try:
+                    socket.bind(address)
+                except zmq.ZMQError as error:
+                    raise ConfigError(
+                        f"{line.file}: publish.{key}: {address} cannot be bound ({error.strerror}); "
+                        "is this line running already? else choose another port"
+                    ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def begin_epoch(self) -> None:
+        """Number verdicts from 1 again: how many parts passed since the last one is not known."""
+        self.epoch = max(self.epoch + 1, time.time_ns() // 1_000_000)
+        self.seq = 0
+        self._kept.clear()
+        self._next_heartbeat = 0.0
+
+    def publish_verdict(self, verdict: Verdict) -> bytes:
+        """Send a verdict, and keep it for the snapshot socket; its `seq` must be the next one. Returns what was sent."""
+        assert verdict.seq == self.seq + 1, "verdicts are numbered without a gap"
+        content = self._encoder.encode(verdict)
+        self.seq = verdict.seq
+        self._kept.append((verdict.seq, content))
+        self._pub.send_multipart((self._topics["verdict"], content), zmq.NOBLOCK)
+        if verdict.verdict == "pass":
+            self.passed += 1
+        else:
+            self._pub.send_multipart((self._topics["reject"], content), zmq.NOBLOCK)
+            self.rejected[verdict.reason] = self.rejected.get(verdict.reason, 0) + 1
+        return content
+
+    def publish_alarm(self, alarm: Alarm) -> None:
+        """Send an alarm."""
+        self._pub.send_multipart((self._topics["alarm"], self._encoder.encode(alarm)), zmq.NOBLOCK)
+
+    def change_state(self, state: State) -> None:
+        """Take on a state and tell it at once."""
+        if state != self.state:
+            self.state = state
+            self._next_heartbeat = 0.0
+            self.beat()
+
+    def beat(self) -> float:
+        """Send a heartbeat if one is due. Returns the seconds until the next one."""
+        now = time.monotonic()
+        if now >= self._next_heartbeat:
+            beat = Heartbeat(
+                line=self._line,
+                epoch=self.epoch,
+                seq=self.seq,
+                time=utc_now(),
+                state=self.state,
+                simulated=self.simulated,
+                passed=self.passed,
+                rejected=self.rejected,
+                late_results=self.late_results,
+            )
+            self._pub.send_multipart((self._topics["heartbeat"], self._encoder.encode(beat)), zmq.NOBLOCK)
+            self._next_heartbeat = max(self._next_heartbeat + HEARTBEAT_PERIOD_S, now)
+        return max(0.0, self._next_heartbeat - now)
+
+    def answer_snapshots(self) -> None:
+        """Answer every request that waits; a request that cannot be read is answered with everything kept."""
+        while self.snapshot_socket.poll(0):
+            *envelope, content = self.snapshot_socket.recv_multipart(zmq.NOBLOCK)
+            try:
+                request = self._decoder.decode(content)
+            except msgspec.DecodeError:
+                request = SnapshotRequest(0, 0)
+            after = request.seq if request.epoch == self.epoch else 0
+            verdicts = [msgspec.Raw(kept) for seq, kept in self._kept if seq > after]
+            answer = {"line": self._line, "epoch": self.epoch, "seq": self.seq, "verdicts": verdicts}
+            self.snapshot_socket.send_multipart([*envelope, self._encoder.encode(answer)], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Close both sockets."""
+        self._pub.close()
+        self.snapshot_socket.close()
+        if self._keys:
+            self._keys.close()
+        self.context.term()

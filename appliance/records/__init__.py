@@ -1,0 +1,1 @@
+"""What stays of a line's work: its journal, its archive of pictures, its challenges."""

@@ -1,0 +1,1 @@
+"""The command `calibrate`: one file for each of its commands."""

@@ -1,0 +1,1 @@
+"""From golden samples to a fitted recipe."""

@@ -1,0 +1,1 @@
+"""From a fitted recipe and held-out samples to thresholds with a guarantee."""

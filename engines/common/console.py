@@ -1,0 +1,61 @@
+"""What the three commands share: one line for a user's mistake, never a traceback; exit status 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+from rich.console import Console
+
+from engines.common.errors import UserError
+
+EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
+
+
+def new_app(summary: str) -> typer.Typer:
+    """An app whose `--help` starts with this summary."""
+    return typer.Typer(
+        help=summary,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def run_app(app: Callable[..., object]) -> None:
+    """Run a command line to its end, and exit."""
+    try:
+        sys.exit(app(standalone_mode=False))  # type: ignore[arg-type]  # an exit status or None
+    except UserError as error:
+        _complain(str(error))
+    except BrokenPipeError:  # the reader of a pipe has gone (`| head`): leave quietly, and keep Python from flushing into it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:  # a place that was named on the command line and cannot be used
+        if error.filename is None:
+            raise
+        _complain(f"{error.filename}: {error.strerror}; choose another place, or mend this one and run the same command again")
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        # A mistake on the command line. Typer carries click under a name that differs between its versions, so the kind is
+        # known by its method only.
+        format_message = getattr(error, "format_message", None)
+        if format_message is None:
+            raise
+        if text := format_message():
+            _complain(f"{text.rstrip('.')}; see --help")
+        sys.exit(EXIT_MISTAKE)  # no command was given: the help is printed already
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {_escaped(text)}")
+    sys.exit(EXIT_MISTAKE)
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("[", "\\[")

@@ -1,0 +1,1 @@
+"""The networks, as their papers describe them, and their backbones."""

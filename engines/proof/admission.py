@@ -1,0 +1,120 @@
+"""Built engines: `engines/<target>-<precision>/` in a recipe, with a record of what they were built for and how they proved.
+
+A line loads an engine only with a passed parity report for exactly this recipe, these thresholds, these files, this machine and
+these library versions; everything else is refused with the command that mends it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from engines.common.errors import EngineError
+from engines.common.files import Sha256, check_digest, decode_json
+from engines.proof.parity import Parity
+from engines.recipe.bundle import Recipe
+from engines.recipe.thresholds import load_thresholds
+from engines.targets import TARGETS, Engine, Precision, load_reference, need_one_stream, target_module
+
+RECORD = "build.json"
+
+
+class BuildRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`build.json`."""
+
+    recipe_digest: Sha256
+    target: str
+    precision: Precision
+    versions: Annotated[dict[str, str], Meta(description="libraries and hardware that the answer depends on")]
+    files: dict[str, Sha256]
+    parity: Parity | None  # None: built, but not proven
+    built: str  # UTC, ISO 8601
+    build_seconds: float
+
+
+def engine_folder(recipe: Recipe, target: str, precision: str) -> Path:
+    """Where an engine lies in its recipe."""
+    return recipe.folder / "engines" / f"{target}-{precision}"
+
+
+def read_record(folder: Path) -> BuildRecord:
+    """An engine's record. Raises EngineError or RecipeError when it is missing or damaged."""
+    file = folder / RECORD
+    if not file.is_file():
+        raise EngineError(f"{folder}: no engine there")
+    return decode_json(file.read_bytes(), BuildRecord, file)
+
+
+def load_engine(recipe: Recipe, target: str, precision: str, streams: int = 1, *, any_thresholds: bool = False) -> Engine:
+    """Load an engine that has proven itself, to compute ``streams`` frames at once.
+
+    ``any_thresholds``: to get thresholds from it; its numbers must be near the reference's, its verdicts do not matter yet.
+
+    Raises EngineError with the mending command for any other.
+    """
+    module = target_module(target, precision)
+    if TARGETS[target].reference == precision:
+        need_one_stream(target, streams)
+        return load_reference(recipe)
+    need_proven(recipe, target, precision, any_thresholds=any_thresholds)
+    engine: Engine = module.load(recipe, precision, engine_folder(recipe, target, precision), streams)
+    return engine
+
+
+def need_proven(recipe: Recipe, target: str, precision: str, *, any_thresholds: bool = False) -> BuildRecord:
+    """The record of an engine that `load_engine` loads. Raises EngineError for any other; none of its files was opened then."""
+    record = need_intact(recipe, target, precision)
+    folder = engine_folder(recipe, target, precision)
+    thresholds = None if any_thresholds else load_thresholds(recipe)
+    verify = f"prove it with: engines verify {_options(recipe, target, precision)}"
+    compared = record.parity is not None and (thresholds is None or record.parity.thresholds_digest == thresholds.digest)
+    if record.parity is None or not (compared or any_thresholds):
+        raise EngineError(f"{folder}: no parity report for the thresholds as they are now; {verify}")
+    if not (record.parity.close if any_thresholds else record.parity.passed):
+        raise EngineError(f"{folder}: the parity gate was not passed ({describe(record.parity)}); choose another precision")
+    return record
+
+
+def need_intact(recipe: Recipe, target: str, precision: str) -> BuildRecord:
+    """The record of an engine that was built for this recipe, here, and not changed since.
+
+    Raises EngineError with the mending command for any other; none of its files was opened then.
+    """
+    module = target_module(target, precision)
+    folder = engine_folder(recipe, target, precision)
+    options = _options(recipe, target, precision)
+    if not (folder / RECORD).is_file():
+        raise EngineError(f"{recipe.folder}: no engine for {target} {precision}; build it with: engines build {options}")
+    record = read_record(folder)
+    build_again = f"build it again with: engines build {options}"
+    if record.recipe_digest != recipe.digest:
+        raise EngineError(f"{folder}: built for another fit of this recipe; {build_again}")
+    for name, digest in record.files.items():
+        try:
+            check_digest(folder / name, digest)
+        except Exception as error:
+            raise EngineError(f"{folder / name}: missing or changed since it was built; {build_again}") from error
+    here = module.versions()
+    differing = [
+        f"{key} {record.versions.get(key)} (now {value})" for key, value in here.items() if record.versions.get(key) != value
+    ]
+    if differing:
+        raise EngineError(f"{folder}: built with {', '.join(differing)}; {build_again}")
+    return record
+
+
+def describe(parity: Parity) -> str:
+    """A parity report in one line."""
+    return (
+        f"{parity.frames} frames, map error {parity.map_error:.3g} (limit {parity.limits.map_error:g}), "
+        f"score error {parity.score_error:.3g}, correlation {parity.correlation:.5f} (limit {parity.limits.correlation:g}), "
+        f"{parity.flips} verdicts flipped outside a guard band of {parity.limits.guard_band:.1%}"
+    )
+
+
+def _options(recipe: Recipe, target: str, precision: str) -> str:
+    """Of the commands that build and prove an engine."""
+    return f"--recipe {recipe.folder} --golden DIR --target {target} --precision {precision}"

@@ -1,0 +1,302 @@
+"""Built engines: proven before they serve, refused for anything else than what they were built for."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from engines.common.errors import EngineError
+from engines.proof.admission import RECORD, BuildRecord, engine_folder, load_engine, read_record
+from engines.proof.build import build_engine, proof_images, prove, verify_engine
+from engines.proof.parity import LIMITS, Parity
+from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.thresholds import FILE, HISTORY, load_thresholds, save_thresholds
+from engines.targets import Engine, Precision, load_reference, run_once
+from engines.targets.openvino_target import EXACT_CONVOLUTIONS
+from engines.targets.torch_target import load_half_on_cpu
+from tests.virtual_line.product import render
+
+OPENVINO = ("openvino", "float32")
+ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
+
+
+def _quiet(_done: int, _total: int) -> None:
+    pass
+
+
+@pytest.fixture
+def spoilt(built: Recipe, tmp_path: Path) -> Recipe:
+    """A copy that a test may spoil."""
+    shutil.copytree(built.folder, tmp_path / built.name)
+    return load_recipe(tmp_path / built.name)
+
+
+def _change_record(recipe: Recipe, **changes: object) -> None:
+    file = engine_folder(recipe, *OPENVINO) / RECORD
+    record = msgspec.json.decode(file.read_bytes(), type=BuildRecord)
+    file.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, **changes)))
+
+
+@pytest.fixture(params=["openvino", pytest.param("tensorrt", marks=ON_GPU)])
+def engine(request: pytest.FixtureRequest, built: Recipe) -> Iterator[tuple[Engine, Precision]]:
+    """Every target's engine of the same recipe: the same tests for all."""
+    precision: Precision = "float32" if request.param == "openvino" else "float16"
+    recipe = built if request.param == "openvino" else request.getfixturevalue("tensorrt")
+    loaded = load_engine(recipe, request.param, precision)
+    yield loaded, precision
+    loaded.close()
+
+
+def test_a_built_engine_answers_as_the_reference_does(built: Recipe, engine: tuple[Engine, Precision]) -> None:
+    loaded, precision = engine
+    error = LIMITS[precision].map_error
+    slot, truth = loaded.new_slot(), load_reference(built).new_slot()
+    for defect in (None, "crack"):
+        image = render(77, defect).image
+        run_once(slot, image, built.manifest.geometry)
+        run_once(truth, image, built.manifest.geometry)
+        assert np.linalg.norm(slot.frame_map - truth.frame_map) <= error * np.linalg.norm(truth.frame_map)
+        np.testing.assert_allclose(slot.scores, truth.scores, rtol=error)
+
+
+def test_slots_in_flight_do_not_mix(built: Recipe, engine: tuple[Engine, Precision]) -> None:
+    loaded, _ = engine
+    geometry = built.manifest.geometry
+    images = [render(seed, None).image for seed in (81, 82, 83)]
+    alone = loaded.new_slot()
+    expected = []
+    for image in images:
+        run_once(alone, image, geometry)
+        expected.append(alone.scores.copy())
+    slots = [loaded.new_slot() for _ in images]
+    for slot, image in zip(slots, images, strict=True):
+        geometry.cut(image, slot.tiles)
+        slot.start()
+    for slot, scores in zip(slots, expected, strict=True):
+        slot.finish()
+        np.testing.assert_allclose(slot.scores, scores, rtol=1e-5)
+
+
+def test_without_a_build_the_command_is_named(recipe: Recipe) -> None:
+    with pytest.raises(EngineError, match="no engine for openvino bfloat16; build it with: engines build"):
+        load_engine(recipe, "openvino", "bfloat16")
+
+
+def test_a_precision_that_the_target_lacks_is_refused(recipe: Recipe) -> None:
+    with pytest.raises(EngineError, match="openvino has no precision float16; it has: float32, bfloat16, int8"):
+        load_engine(recipe, "openvino", "float16")
+
+
+def test_a_missing_library_names_its_extra(recipe: Recipe) -> None:
+    with pytest.raises(EngineError, match=r"needs the library tensorrt; run: pip install 'tfa-inspect\[tensorrt\]'"):
+        load_engine(recipe, "tensorrt", "float16")
+
+
+def test_a_changed_engine_file_is_refused(spoilt: Recipe) -> None:
+    blob = engine_folder(spoilt, *OPENVINO) / "model.blob"
+    content = bytearray(blob.read_bytes())
+    content[len(content) // 2] ^= 1
+    blob.write_bytes(content)
+    with pytest.raises(EngineError, match=r"model\.blob: missing or changed since it was built; build it again"):
+        load_engine(spoilt, *OPENVINO)
+
+
+def test_an_engine_of_another_fit_is_refused(spoilt: Recipe) -> None:
+    _change_record(spoilt, recipe_digest="0" * 64)
+    with pytest.raises(EngineError, match="built for another fit of this recipe; build it again"):
+        load_engine(spoilt, *OPENVINO)
+
+
+def test_another_machine_or_library_is_refused(spoilt: Recipe) -> None:
+    record = read_record(engine_folder(spoilt, *OPENVINO))
+    _change_record(spoilt, versions=record.versions | {"openvino": "1.0", "cpu": "abacus"})
+    with pytest.raises(EngineError, match=r"built with openvino 1\.0 \(now .*\), cpu abacus \(now .*build it again"):
+        load_engine(spoilt, *OPENVINO)
+
+
+def test_new_thresholds_need_a_new_proof(spoilt: Recipe, golden_folder: Path) -> None:
+    thresholds = load_thresholds(spoilt)
+    assert thresholds is not None
+    save_thresholds(spoilt.folder, msgspec.structs.replace(thresholds, version=2))
+    with pytest.raises(EngineError, match="no parity report for the thresholds as they are now; prove it with: engines verify"):
+        load_engine(spoilt, *OPENVINO)
+    assert verify_engine(spoilt, "openvino", "float32", golden_folder, None, lambda _: None, _quiet).parity is not None
+    load_engine(spoilt, *OPENVINO).close()
+
+
+def test_a_failed_gate_is_refused(spoilt: Recipe) -> None:
+    record = read_record(engine_folder(spoilt, *OPENVINO))
+    assert record.parity is not None
+    for change in ({"map_error": 0.5}, {"map_error": math.nan}, {"correlation": 0.5}, {"flips": 1}, {"frames": 0}):
+        parity = msgspec.structs.replace(record.parity, **change)
+        assert not parity.passed, change
+    _change_record(spoilt, parity=msgspec.structs.replace(record.parity, flips=1))
+    with pytest.raises(EngineError, match=r"the parity gate was not passed .*1 verdicts flipped"):
+        load_engine(spoilt, *OPENVINO)
+
+
+def test_without_thresholds_an_engine_is_built_to_get_them_from(spoilt: Recipe, golden_folder: Path) -> None:
+    (spoilt.folder / FILE).unlink()
+    record = verify_engine(spoilt, *OPENVINO, golden_folder, None, lambda _: None, _quiet)
+    assert record.parity is not None
+    assert record.parity.passed
+    assert record.parity.thresholds_version is None
+    load_engine(spoilt, *OPENVINO).close()
+    shutil.copy(spoilt.folder / HISTORY / "0001.json", spoilt.folder / FILE)
+    with pytest.raises(EngineError, match="no parity report for the thresholds as they are now"):
+        load_engine(spoilt, *OPENVINO)
+    load_engine(spoilt, *OPENVINO, any_thresholds=True).close()
+
+
+def test_an_interrupted_build_leaves_the_old_engine(
+    spoilt: Recipe, golden_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_record(engine_folder(spoilt, *OPENVINO))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engines.targets.openvino_target.build", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(spoilt, "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
+    assert read_record(engine_folder(spoilt, *OPENVINO)) == before
+    assert [file.name for file in (spoilt.folder / "engines").iterdir()] == ["openvino-float32"]
+
+
+def test_out_of_memory_is_one_line_and_leaves_nothing(
+    recipe: Recipe, golden_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(recipe.folder, tmp_path / "recipe")
+
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("engines.targets.openvino_target.build", exhausted)
+    with pytest.raises(EngineError, match="out of memory while openvino float32 was built; stop what else runs"):
+        build_engine(load_recipe(tmp_path / "recipe"), "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
+    assert not list((tmp_path / "recipe" / "engines").iterdir())
+
+
+def test_bfloat16_passes_the_gate_and_keeps_its_exact_operations(built: Recipe, golden_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(built.folder, tmp_path / "recipe")
+    copied = load_recipe(tmp_path / "recipe")
+    told: list[str] = []
+    record = build_engine(copied, "openvino", "bfloat16", golden_folder, None, told.append, _quiet)
+    assert record.parity is not None
+    assert record.parity.passed, record.parity
+    assert record.parity.map_error > 1e-4, "it is bfloat16, not float32 again"
+    engine = load_engine(copied, "openvino", "bfloat16")
+    run_once(engine.new_slot(), render(77, None).image, copied.manifest.geometry)
+    kinds = executed(engine._model)  # type: ignore[attr-defined]
+    sums = [kind for name, kind, of in kinds if name == "Reduce" and "aten.sum" in of]
+    assert set(sums) == {"f32"}
+    assert len(sums) >= 3
+    assert [kind for name, kind, _ in kinds if name.endswith("Convolution")][: EXACT_CONVOLUTIONS[0]] == ["f32"] * 3
+    assert sum(kind == "bf16" for _, kind, _ in kinds) > 50, "the rest is fast"
+    engine.close()
+
+
+def test_8_bits_pass_the_gate_and_leave_the_backbone_as_it_is(built: Recipe, golden_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(built.folder, tmp_path / "recipe")
+    copied = load_recipe(tmp_path / "recipe")
+    record = build_engine(copied, "openvino", "int8", golden_folder, None, lambda _: None, _quiet)
+    assert record.parity is not None
+    assert record.parity.passed, record.parity
+    engine = load_engine(copied, "openvino", "int8")
+    kinds = executed(engine._model)  # type: ignore[attr-defined]
+    assert sum(kind in ("i8", "u8") for name, kind, _ in kinds if name in ("FullyConnected", "MatMul")) >= 10
+    assert not [kind for name, kind, _ in kinds if name.endswith("Convolution") and kind in ("i8", "u8")]
+    engine.close()
+
+
+def executed(model: Any) -> list[tuple[str, str, str]]:
+    """(kind, precision, names before compilation) of the operations of a compiled model, in order."""
+    infos = [node.get_rt_info() for node in model.get_runtime_model().get_ordered_ops()]
+    return [
+        (info["layerType"].astype(str), info["runtimePrecision"].astype(str), info["originalLayersNames"].astype(str))
+        for info in infos
+    ]
+
+
+def test_a_failed_half_precision_build_names_the_layer(
+    recipe: Recipe, golden_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is the half-precision graph on the CPU: what a GPU would be given."""
+    shutil.copytree(recipe.folder, tmp_path / "recipe")
+    copied = load_recipe(tmp_path / "recipe")
+    module = SimpleNamespace(
+        attempts=lambda _: 1, build=lambda *_: None, load=lambda *_: load_half_on_cpu(copied), versions=lambda: {"gpu": "none"}
+    )
+    monkeypatch.setattr("engines.proof.build.target_module", lambda *_: module)
+    monkeypatch.setattr("engines.proof.parity.LIMITS", {"float16": msgspec.structs.replace(LIMITS["float16"], map_error=1e-6)})
+    monkeypatch.setattr("engines.proof.build.BISECTED", 2)
+    told: list[str] = []
+    record = build_engine(copied, "tensorrt", "float16", golden_folder, None, told.append, _quiet)
+    assert record.parity is not None
+    assert not record.parity.passed
+    assert told[-1].startswith("the answer is lost at layer backbone.levels."), "with such a limit at the first layer of all"
+
+
+def test_a_network_with_a_bank_passes_the_gate_in_bfloat16(banked: Recipe, tmp_path: Path, golden_folder: Path) -> None:
+    shutil.copytree(banked.folder, tmp_path / "own")
+    record = build_engine(load_recipe(tmp_path / "own"), "openvino", "bfloat16", golden_folder, None, lambda _: None, _quiet)
+    assert record.parity is not None
+    assert record.parity.passed, record.parity
+    assert record.parity.map_error > 0
+
+
+def test_a_target_of_one_frame_at_a_time_refuses_streams(recipe: Recipe) -> None:
+    with pytest.raises(EngineError, match=r"computes one frame at a time: take engine\.streams out"):
+        load_engine(recipe, "torch", "float32", streams=2)
+
+
+@pytest.mark.parametrize("network", ["recipe", "banked"])
+def test_the_half_precision_graph_passes_the_gate_on_the_cpu(
+    request: pytest.FixtureRequest, network: str, golden_folder: Path
+) -> None:
+    recipe: Recipe = request.getfixturevalue(network)
+    thresholds = load_thresholds(recipe)
+    assert thresholds is not None
+    images = proof_images(recipe, golden_folder, None)[:8]
+    parity: Parity = prove(load_half_on_cpu(recipe), recipe, "float16", thresholds, images, _quiet)
+    assert parity.passed, parity
+    assert parity.map_error > 0, "it is half precision, not the reference again"
+    assert parity.limits == LIMITS["float16"]
+
+
+@pytest.mark.parametrize("network", ["built", "banked"])
+def test_a_line_runs_without_torch_on_a_built_engine(
+    request: pytest.FixtureRequest,
+    network: str,
+    parts_folder: Path,
+    tmp_path: Path,
+    free_ports: Callable[[int], list[int]],
+) -> None:
+    """The small memory of a line depends on it."""
+    built: Recipe = request.getfixturevalue(network)
+    ports = free_ports(2)
+    (tmp_path / "3.toml").write_text(
+        f'recipe = "{built.folder}"\n[camera]\nkind = "replay"\nsource = "{parts_folder}"\nrate = 0\n'
+        f'[engine]\ntarget = "openvino"\nprecision = "float32"\n[decision]\ndeadline_ms = 60000\n'
+        f'[publish]\nverdicts = "tcp://127.0.0.1:{ports[0]}"\nsnapshot = "tcp://127.0.0.1:{ports[1]}"\n'
+    )
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom appliance.config.line import load_line\n"
+        "from appliance.line.running_line import RunningLine\n"
+        f"running = RunningLine(load_line('3', Path({str(tmp_path)!r})))\nrunning.start()\n"
+        "while running.running: time.sleep(0.05)\nrunning.close()\n"
+        "passed, rejected = running.counts\nprint(passed + sum(rejected.values()), 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["12", "False"], done.stderr

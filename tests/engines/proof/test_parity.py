@@ -1,0 +1,92 @@
+"""The parity gate: what counts as a flipped verdict, and how near a frame is to its limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engines.common.regions import find_regions
+from engines.common.scores import frame_scores
+from engines.judgement import reject_margin
+from engines.proof.parity import Parity, compare
+from engines.recipe.thresholds import Thresholds
+from tests.appliance.conftest import MadeEngine, make_thresholds
+
+SIDE = 256
+
+
+@pytest.fixture
+def thresholds() -> Thresholds:
+    return make_thresholds(score="max", score_threshold=2.0, pixel_threshold=1.0, minimum_area=4)
+
+
+def _map(level: float, side: int) -> np.ndarray:
+    frame_map = np.full((SIDE, SIDE), 0.1, np.float32)
+    frame_map[4 : 4 + side, 4 : 4 + side] = level
+    return frame_map
+
+
+def _scores(frame_map: np.ndarray) -> np.ndarray:
+    return np.array([0, frame_map.max(), 0], np.float32)
+
+
+@pytest.mark.parametrize(("level", "side", "rejected"), [(1.5, 3, True), (0.9, 3, False), (1.5, 1, False), (2.5, 1, True)])
+def test_the_margin_says_what_the_decision_says(thresholds: Thresholds, level: float, side: int, rejected: bool) -> None:
+    frame_map = _map(level, side)
+    by_score = frame_map.max() > thresholds.score_threshold
+    by_region = bool(find_regions(frame_map, thresholds.pixel_threshold, thresholds.minimum_area))
+    assert (by_score or by_region) == rejected
+    assert (reject_margin(frame_map, _scores(frame_map), thresholds) > 1) == rejected
+
+
+def test_the_margin_is_the_regions_level_over_the_pixel_threshold(thresholds: Thresholds) -> None:
+    frame_map = _map(1.5, 3)
+    assert reject_margin(frame_map, _scores(frame_map), thresholds) == pytest.approx(1.5, rel=2e-3)
+
+
+def test_a_map_or_score_that_is_not_finite_has_no_margin(thresholds: Thresholds) -> None:
+    frame_map = _map(0.5, 3)
+    assert np.isnan(reject_margin(frame_map, np.full(3, np.nan, np.float32), thresholds))
+    scores = _scores(frame_map)
+    frame_map[0, 0] = np.nan
+    assert np.isnan(reject_margin(frame_map, scores, thresholds))
+
+
+def _answers(frame_map: np.ndarray, scores: np.ndarray | None = None) -> MadeEngine:
+    """An engine that gives this map and these scores for every frame."""
+
+    def act(_call: int, made_map: np.ndarray, made_scores: np.ndarray) -> None:
+        made_map[:], made_scores[:] = frame_map, frame_scores(frame_map) if scores is None else scores
+
+    return MadeEngine(act)
+
+
+def _compared(
+    engine: MadeEngine, reference: MadeEngine, thresholds: Thresholds | None, ignored: np.ndarray | None = None
+) -> Parity:
+    images = [np.zeros((512, 512, 3), np.uint8)]
+    return compare(engine, reference, "int8", engine.geometry, thresholds, ignored, images, lambda _done, _total: None)
+
+
+def test_a_flip_beside_what_the_ignore_mask_leaves_out_is_seen(thresholds: Thresholds) -> None:
+    ignored = np.zeros((SIDE, SIDE), np.bool_)
+    ignored[20:, 20:] = True
+    good, bad = _map(0.9, 6), _map(1.15, 6)
+    for frame_map in (good, bad):
+        frame_map[ignored] = 50.0  # a fixture that moves: both would reject every frame for it
+    assert _compared(_answers(good), _answers(bad), thresholds, ignored).flips == 1
+    assert _compared(_answers(bad), _answers(bad), thresholds, ignored).passed
+    assert _compared(_answers(good), _answers(bad), thresholds).flips == 0, "without the mask nothing is seen"
+
+
+def test_a_flip_near_a_threshold_is_no_fault_but_told(thresholds: Thresholds) -> None:
+    found = _compared(_answers(_map(0.97, 6)), _answers(_map(1.03, 6)), thresholds)
+    assert (found.flips, found.flips_in_band, found.passed) == (0, 1, True)
+    assert found.thresholds_digest == thresholds.digest
+
+
+@pytest.mark.parametrize("wrong", [np.full(3, 89, np.float32), np.full(3, np.nan, np.float32)])
+def test_scores_that_are_wrong_beside_a_map_that_is_right_do_not_pass(wrong: np.ndarray) -> None:
+    right = _answers(_map(0.9, 6))
+    assert _compared(right, right, None).passed
+    assert not _compared(_answers(_map(0.9, 6), wrong), right, None).passed

@@ -1,0 +1,1 @@
+"""What holds the house together: which room may import which, and that the documents name all there is."""
