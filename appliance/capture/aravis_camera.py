@@ -12,7 +12,8 @@ import numpy as np
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.counter import GIGE_COUNTER, NO_CHUNK, TRIGGER_COUNTER, USB_COUNTER, FrameCounter
 from appliance.capture.trigger_clock import TriggerClock, from_trigger
-from appliance.config.line import AravisConfig, FeatureValue, Line
+from appliance.config.camera import AravisConfig, FeatureValue
+from appliance.config.line import Line
 from engines.common.geometry import Pixels
 
 try:

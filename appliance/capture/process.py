@@ -15,7 +15,8 @@ import numpy as np
 
 from appliance.capture import CameraError, CameraLostError, Frame
 from appliance.capture.wire import LARGEST, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Report
-from appliance.config.line import CameraConfig, Line
+from appliance.config.camera import CameraConfig
+from appliance.config.line import Line
 
 OPEN_S = 30.0  # finding a camera in the network and reading its description takes seconds
 SILENT_S = 0.15  # without a sign of life: something is wrong; the PLC is to know within three heartbeats

@@ -11,7 +11,8 @@ from pypylon import genicam, pylon
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.counter import GIGE_COUNTER, NO_CHUNK, TRIGGER_COUNTER, USB_COUNTER, FrameCounter
 from appliance.capture.trigger_clock import TriggerClock, from_trigger
-from appliance.config.line import FeatureValue, Line, PylonConfig
+from appliance.config.camera import FeatureValue, PylonConfig
+from appliance.config.line import Line
 from engines.common.geometry import Pixels
 
 EMULATION_CLASS, GIGE_CLASS = "BaslerCamEmu", "BaslerGigE"

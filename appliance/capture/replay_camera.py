@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from appliance.capture import CameraError, CameraState, EndOfFrames, Frame
-from appliance.config.line import Line, ReplayConfig
+from appliance.config.camera import ReplayConfig
+from appliance.config.line import Line
 from engines.common.errors import ImageError
 from engines.common.geometry import Pixels
 from engines.common.images import SUFFIXES, read_image
@@ -123,4 +124,4 @@ def connect(line: Line, frame_size: tuple[int, int]) -> ReplayCamera:
     config = line.config.camera
     if not isinstance(config, ReplayConfig):
         raise TypeError(f"not a replay: {config}")
-    return ReplayCamera(config, line.path(config.source), frame_size)
+    return ReplayCamera(config, config.source, frame_size)

@@ -11,7 +11,8 @@ import time
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.process import CameraProcess
-from appliance.config.line import CameraConfig, Line
+from appliance.config.camera import CameraConfig
+from appliance.config.line import Line
 from appliance.messages.notices import Notify
 from appliance.messages.schema import AlarmKind
 

@@ -83,8 +83,8 @@ class Channel:
 
     def __init__(self, end: socket.socket, hears: object) -> None:
         self._end = end
-        self._encoder = msgspec.json.Encoder()
-        self._decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(hears)
+        self._encoder = msgspec.json.Encoder(enc_hook=str)  # paths
+        self._decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(hears, dec_hook=lambda kind, value: kind(value))
 
     def fileno(self) -> int:
         """For `select.poll`."""

@@ -15,8 +15,10 @@ import zmq
 
 from appliance.capture import make_camera
 from appliance.checks.known_parts import known_pictures
-from appliance.config.line import ArchiveConfig, CameraConfig, Line, need_plc
+from appliance.config.camera import CameraConfig
+from appliance.config.line import Line, need_plc
 from appliance.config.plc import ModbusConfig, S7Config
+from appliance.config.records import ArchiveConfig
 from appliance.line.threshold_offset import compared_with
 from appliance.plc import PlcError, make_plc
 from appliance.records.challenge_record import Conditions, due
@@ -44,7 +46,7 @@ def examine(line: Line) -> Iterator[Finding]:
     yield Finding("config", "ok", f"{line.file} is valid")
     recipe: Recipe | None = None
     try:
-        recipe = load_recipe(line.path(line.config.recipe))
+        recipe = load_recipe(line.config.recipe)
         yield Finding("recipe", "ok", f"{recipe.folder}: {len(recipe.manifest.files)} files match their digests")
     except UserError as error:
         yield Finding("recipe", "failed", str(error))
@@ -179,7 +181,7 @@ def _ports(line: Line) -> Finding:
 
 def _archive(line: Line, config: ArchiveConfig) -> Finding:
     """Whether the archive can be written, and its disk is as large as its quota."""
-    folder = line.path(config.folder)
+    folder = config.folder
     there = next(one for one in (folder, *folder.parents) if one.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         return Finding("archive", "failed", f"archive.folder: {folder} cannot be written; mend its rights, or choose another")

@@ -15,7 +15,8 @@ import numpy as np
 
 from appliance.capture import Camera, CameraError, Frame, make_camera
 from appliance.capture.owner import owned
-from appliance.config.line import CameraConfig, Line
+from appliance.config.camera import CameraConfig
+from appliance.config.line import Line
 from appliance.line.challenge_watch import conditions_of
 from appliance.line.judging import judge
 from appliance.line.offline import through
@@ -49,11 +50,11 @@ def known_pictures(line: Line) -> list[tuple[Path, VerdictName]]:
             "or show the line's camera known parts: --parts"
         )
     found: list[tuple[Path, VerdictName]] = []
-    sides: tuple[tuple[str, str, VerdictName], ...] = (("good", config.good, "pass"), ("bad", config.bad, "reject"))
+    sides: tuple[tuple[str, Path, VerdictName], ...] = (("good", config.good, "pass"), ("bad", config.bad, "reject"))
     for key, folder, expected in sides:
-        files = list_images(line.path(folder))
+        files = list_images(folder)
         if not files:
-            raise ConfigError(f"{line.file}: challenge.{key}: no picture in {line.path(folder)}; put some there that are known")
+            raise ConfigError(f"{line.file}: challenge.{key}: no picture in {folder}; put some there that are known")
         found += [(file, expected) for file in files]
     return found
 

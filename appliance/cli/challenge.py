@@ -48,7 +48,7 @@ def challenge(
     journal = need_journal(loaded_line)
     pictures = [] if parts else known_pictures(loaded_line)
     whose = (by or account(), note)
-    with closing(LoadedRecipe(loaded_line, loaded_line.path(loaded_line.config.recipe))) as loaded:
+    with closing(LoadedRecipe(loaded_line, loaded_line.config.recipe)) as loaded:
         if parts:
             outcomes = show_parts(loaded_line, loaded, each, _ask)
             record = take(loaded_line, loaded, outcomes, "parts", *whose, _tell)

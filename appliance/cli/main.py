@@ -67,7 +67,7 @@ def recipe(
     from engines.recipe.bundle import MANIFEST, load_recipe
 
     loaded = load_line(line, config_dir)
-    beside = loaded.path(loaded.config.recipe).parent
+    beside = loaded.config.recipe.parent
     folder = Path(name) if "/" in name else beside / name
     if not (folder / MANIFEST).is_file():
         there = sorted(file.parent.name for file in beside.glob(f"*/{MANIFEST}"))
@@ -82,7 +82,7 @@ def recipe(
     )
     if loaded.config.golden:
         console.print(
-            f"golden = {loaded.config.golden!r} in {loaded.file} is as before: see that it fits this recipe", soft_wrap=True
+            f"{loaded.file}: golden, {loaded.config.golden}, is as before: see that it fits this recipe", soft_wrap=True
         )
 
 

@@ -109,7 +109,7 @@ def replay(
     parts = find_archived(loaded, query, limit)
     os.nice(10)  # a line that runs on this box goes first
     report = ReplayReport(console, as_json)
-    again = run_again(_on_engine(loaded, target, precision), recipe or loaded.path(loaded.config.recipe), parts)
+    again = run_again(_on_engine(loaded, target, precision), recipe or loaded.config.recipe, parts)
     with Steps(Console(stderr=True), "replaying").shown() as steps:
         for done, part in enumerate(again, start=1):
             report.take(part)

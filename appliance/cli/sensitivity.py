@@ -79,7 +79,7 @@ def _show(line: Line) -> None:
     from engines.recipe.sensitivity_changes import consequence, load_changes, per_cent, told
     from engines.recipe.thresholds import load_thresholds
 
-    recipe = load_recipe(line.path(line.config.recipe))
+    recipe = load_recipe(line.config.recipe)
     thresholds = load_thresholds(recipe)
     if thresholds is None:
         raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: calibrate thresholds --line {line.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -42,9 +43,9 @@ class OpcUaConfig(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="opcua
 
     address: Annotated[str, Meta(description="of this box, in the PLC's network; 0.0.0.0: every network")]
     port: Port = 4840
-    certificate: Annotated[str | None, Meta(description="the server's certificate, .der; sessions are then encrypted")] = None
-    private_key: Annotated[str | None, Meta(description="its private key, .pem")] = None
-    clients: Annotated[str | None, Meta(description="folder with the certificates, .der, of the clients let in")] = None
+    certificate: Annotated[Path | None, Meta(description="the server's certificate, .der; sessions are then encrypted")] = None
+    private_key: Annotated[Path | None, Meta(description="its private key, .pem")] = None
+    clients: Annotated[Path | None, Meta(description="folder with the certificates, .der, of the clients let in")] = None
 
     def __post_init__(self) -> None:
         """Refuse half of what encryption needs."""

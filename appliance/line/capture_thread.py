@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from appliance.capture import Camera, CameraError, EndOfFrames, Frame
-from appliance.config.line import CameraConfig, Line
+from appliance.config.camera import CameraConfig
+from appliance.config.line import Line
 from appliance.line.pipeline import STALLED_S, Pipeline
 from appliance.messages.notices import Notify
 from appliance.messages.schema import Reason

@@ -19,7 +19,8 @@ import zmq
 
 from appliance.capture import Camera, make_camera
 from appliance.capture.supervised import SupervisedCamera
-from appliance.config.line import CameraConfig, Line
+from appliance.config.camera import CameraConfig
+from appliance.config.line import Line
 from appliance.line.capture_thread import Capture
 from appliance.line.challenge_watch import ChallengeWatch, conditions_of
 from appliance.line.change_over import ChangeOver
@@ -60,11 +61,11 @@ class RunningLine:
             if isinstance(config, CameraConfig):  # its process starts while the engine is loaded
                 supervised = self._camera = SupervisedCamera(line, config, self._notify, wait_for_camera)
                 opened.callback(supervised.close)
-                loaded = LoadedRecipe(line, line.path(line.config.recipe))
+                loaded = LoadedRecipe(line, line.config.recipe)
                 opened.callback(loaded.close)
                 supervised.frame_size = loaded.geometry.frame
             else:
-                loaded = LoadedRecipe(line, line.path(line.config.recipe))
+                loaded = LoadedRecipe(line, line.config.recipe)
                 opened.callback(loaded.close)
                 self._camera = make_camera(line, loaded.geometry.frame)
                 opened.callback(self._camera.close)
@@ -73,7 +74,7 @@ class RunningLine:
             self._publisher = Publisher(line, self._camera.simulated)
             opened.callback(self._publisher.close)
             if journal := line.config.journal:
-                self._journal = Journal(line.path(journal.file), self._notify)
+                self._journal = Journal(journal.file, self._notify)
                 opened.callback(self._journal.close)
             self._pipeline = Pipeline(loaded)
             opened.callback(self._pipeline.close)
@@ -81,7 +82,7 @@ class RunningLine:
             opened.pop_all()
         self._archive: Archive | None = None
         if archive := line.config.archive:
-            self._archive = Archive(archive, line.path(archive.folder), line.name, self._notify)
+            self._archive = Archive(archive, archive.folder, line.name, self._notify)
         self._challenge_watch: ChallengeWatch | None = None
         if line.config.challenge and line.config.challenge.every_hours:
             self._challenge_watch = ChallengeWatch(line, lambda: conditions_of(line, self._pipeline.station), self._notify)

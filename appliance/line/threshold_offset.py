@@ -84,7 +84,7 @@ def set_sensitivity(line: Line, offset: float, by: str, note: str, ask: Ask) -> 
 
     A running line that refuses leaves everything as it was.  Raises UserError kinds.
     """
-    recipe = load_recipe(line.path(line.config.recipe))
+    recipe = load_recipe(line.config.recipe)
     thresholds = load_thresholds(recipe)
     if thresholds is None:
         raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: calibrate thresholds --line {line.name}")

@@ -48,7 +48,7 @@ class Publisher:
         self.snapshot_socket = self.context.socket(zmq.ROUTER)
         try:
             if publish.keys:
-                self._keys = ServerKeys(self.context, line.path(publish.keys))
+                self._keys = ServerKeys(self.context, publish.keys)
             for socket, address, key in (
                 (self._pub, publish.verdicts, "verdicts"),
                 (self.snapshot_socket, publish.snapshot, "snapshot"),

@@ -103,7 +103,7 @@ class Subscriber:
         socket.setsockopt(zmq.LINGER, 0)
         keys = self._line.config.publish.keys
         if keys:
-            use_client_keys(socket, self._line.path(keys), self._client)
+            use_client_keys(socket, keys, self._client)
         return socket
 
 

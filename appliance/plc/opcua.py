@@ -152,7 +152,7 @@ def _secured(line: Line, config: OpcUaConfig) -> Secured | None:
     """The files for encryption, or None without. Raises ConfigError when one is not there."""
     if config.certificate is None or config.private_key is None or config.clients is None:
         return None
-    certificate, key, clients = (line.path(name) for name in (config.certificate, config.private_key, config.clients))
+    certificate, key, clients = (config.certificate, config.private_key, config.clients)
     for path in (certificate, key, clients):
         if not path.exists():
             raise ConfigError(f"{line.file}: plc: {path} is not there; make it, or leave certificates out")

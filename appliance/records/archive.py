@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from appliance.config.line import ArchiveConfig
+from appliance.config.records import ArchiveConfig
 from appliance.messages.notices import Notify
 from appliance.messages.schema import Verdict
 from appliance.records.archive_files import Map, Stock, encode, entry, write

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from appliance.config.line import ArchiveConfig, Line, need_archive, need_journal
+from appliance.config.line import Line, need_archive, need_journal
+from appliance.config.records import ArchiveConfig
 from appliance.messages.schema import Verdict
 from appliance.records.archive import sampled
 from appliance.records.archive_files import entry, read_map
@@ -57,7 +58,7 @@ def _template(line: Line, verdict: Verdict) -> Pixels | None:
     """The template that a part was compared with; None when its recipe is neither the line's nor beside it any more."""
     if verdict.template is None:
         return None
-    present = line.path(line.config.recipe)
+    present = line.config.recipe
     for manifest in (present / MANIFEST, *sorted(present.parent.glob(f"*/{MANIFEST}"))):
         if manifest.is_file() and hashlib.sha256(manifest.read_bytes()).hexdigest() == verdict.recipe:
             return read_templates(load_recipe(manifest.parent), features=False).picture(verdict.template.index)

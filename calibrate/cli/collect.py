@@ -40,7 +40,8 @@ def collect(
     kept. Exit status 1 when it was stopped (Ctrl-C keeps what was taken) or ended before the count was complete.
     """
     from appliance.capture.owner import owned
-    from appliance.config.line import CameraConfig, load_line
+    from appliance.config.camera import CameraConfig
+    from appliance.config.line import load_line
     from calibrate.collection.collect_view import CollectView
     from calibrate.collection.collector import Collection, golden_folder, opened_camera, recipe_size
     from calibrate.collection.collector import collect as take_all

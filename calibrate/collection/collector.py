@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from appliance.capture import Camera, EndOfFrames, Frame, make_camera
 from appliance.capture.supervised import SupervisedCamera
-from appliance.config.line import CameraConfig, Line, ReplayConfig
+from appliance.config.camera import CameraConfig, ReplayConfig
+from appliance.config.line import Line
 from calibrate.collection.picture_checks import Checks, Looks, Reason, Refusal, look_at
 from calibrate.pages.contact_sheet import shrink
 from engines.common.errors import ConfigError, ImageError
@@ -67,12 +68,12 @@ def golden_folder(line: Line, golden: Path | None) -> Path:
         return golden
     if line.config.golden is None:
         raise ConfigError(f'{line.file}: golden: no folder is named; add golden = "../golden/NAME", or give --golden DIR')
-    return line.path(line.config.golden)
+    return line.config.golden
 
 
 def recipe_size(line: Line) -> tuple[int, int] | None:
     """(width, height) that the line's recipe was made for; None while there is no recipe."""
-    folder = line.path(line.config.recipe)
+    folder = line.config.recipe
     return load_recipe(folder).manifest.geometry.frame if (folder / MANIFEST).is_file() else None
 
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from appliance.capture import Camera, EndOfFrames, Frame, make_camera
 from appliance.capture.owner import owned
-from appliance.config.line import CameraConfig, Line
+from appliance.config.camera import CameraConfig
+from appliance.config.line import Line
 from calibrate.gauge.study_pictures import ONE, TRUTH_FILE, Gauge, Take
 from engines.common.errors import ConfigError, ImageError
 from engines.common.files import write_file

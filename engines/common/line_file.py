@@ -10,8 +10,9 @@ import json
 import os
 import re
 import tomllib
+from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -39,19 +40,11 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What every command needs of a line file; paths are relative to the file's folder."""
-
-    recipe: str
-    golden: str | None = None  # folder of the golden samples that the recipe was fitted on
-    engine: EngineConfig = EngineConfig()
-
-
-class RecipeOfLine(NamedTuple):
-    """What a line inspects with; folders are absolute or relative to the current one."""
+    """What every command needs of a line's file."""
 
     recipe: Path
-    golden: Path | None
-    engine: EngineConfig
+    golden: Path | None = None  # folder of the golden samples that the recipe was fitted on
+    engine: EngineConfig = EngineConfig()
 
 
 def line_file(line: str, config_dir: Path | None) -> Path:
@@ -74,12 +67,9 @@ def line_file(line: str, config_dir: Path | None) -> Path:
     )
 
 
-def read_line_recipe(line: str, config_dir: Path | None) -> RecipeOfLine:
+def read_line_recipe(line: str, config_dir: Path | None) -> LineRecipe:
     """A line's recipe, its golden samples and its engine."""
-    file = line_file(line, config_dir)
-    settings = decode_toml(file, LineRecipe)
-    golden = relative_to(file, settings.golden) if settings.golden else None
-    return RecipeOfLine(relative_to(file, settings.recipe), golden, settings.engine)
+    return decode_toml(line_file(line, config_dir), LineRecipe)
 
 
 def write_line_recipe(file: Path, recipe: Path) -> None:
@@ -104,22 +94,26 @@ def write_line_recipe(file: Path, recipe: Path) -> None:
         aside.unlink(missing_ok=True)
 
 
-def relative_to(file: Path, path: str) -> Path:
-    """A path that stands in a line file, from the folder that holds the file."""
-    return Path(os.path.normpath(file.parent / path))
-
-
 def decode_toml(file: Path, kind: type[T]) -> T:
     """A typed TOML file. Raises ConfigError that names file, key path and the mistake."""
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
-        return msgspec.convert(table, kind)
+        return msgspec.convert(table, kind, dec_hook=partial(_path, file.parent))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: not valid TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{file}: {_with_key(str(error))}") from error
+
+
+def _path(folder: Path, kind: type, value: object) -> Path:
+    """A path that stands in a line's file, from the folder that holds the file."""
+    if kind is not Path or not isinstance(value, str):
+        raise TypeError(f"expected `str`, got `{type(value).__name__}`")
+    if not value:
+        raise ValueError("expected a path, got nothing")
+    return Path(os.path.normpath(folder / value))
 
 
 def _usual_places() -> list[Path]:

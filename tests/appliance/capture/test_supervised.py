@@ -14,7 +14,7 @@ import pytest
 
 from appliance.capture import CameraError, CameraLostError, Frame
 from appliance.capture.supervised import SupervisedCamera
-from appliance.config.line import CameraConfig, PylonConfig
+from appliance.config.camera import CameraConfig, PylonConfig
 from appliance.line.running_line import RunningLine
 from appliance.messages.notices import Notice
 from appliance.messages.schema import AlarmKind, Severity

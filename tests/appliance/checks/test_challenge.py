@@ -100,7 +100,7 @@ def run(line: Line, *words: str, monkeypatch: pytest.MonkeyPatch) -> Result:
 
 
 def show_all(line: Line, tell: Callable[[Shown], None] = lambda _: None) -> Challenge:
-    with closing(LoadedRecipe(line, line.path(line.config.recipe))) as loaded:
+    with closing(LoadedRecipe(line, line.config.recipe)) as loaded:
         outcomes = show_pictures(line, loaded, known_pictures(line))
         return take(line, loaded, outcomes, "pictures", "anna", "early shift", tell)
 
@@ -109,14 +109,14 @@ def test_known_pictures_that_come_out_right_are_signed_into_the_journal(
     line: Line, made_engine: MadeEngine, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_engine.act = bad_from(GOOD + 1)
-    journal = Journal(line.path("journal.db"), unexpected)  # a line that runs has it open
+    journal = Journal((line.file.parent / "journal.db"), unexpected)  # a line that runs has it open
     journal.offer(msgspec.json.encode(make_verdict(1)))
     done = run(line, "challenge", "--by", "anna", "--note", "early shift", monkeypatch=monkeypatch)
     journal.offer(msgspec.json.encode(make_verdict(2)))
     journal.close()
     assert done.exit_code == 0, done.output
     assert "passed: 5 of 5 pictures right; signed by anna" in done.output
-    file = line.path("journal.db")
+    file = line.file.parent / "journal.db"
     (signed,) = challenges(file)
     assert (signed.by, signed.note, signed.passed, len(signed.shown)) == ("anna", "early shift", True, GOOD + BAD)
     assert signed.conditions == Conditions("3", recipe.digest, 1, 0.0, "torch float32")
@@ -144,7 +144,7 @@ def test_one_wrong_picture_fails_the_challenge(
     done = run(line, "challenge", monkeypatch=monkeypatch)
     assert done.exit_code == 1, done.output
     assert "failed: 4 of 5 pictures right" in done.output
-    (signed,) = challenges(line.path("journal.db"))
+    (signed,) = challenges(line.file.parent / "journal.db")
     assert [one.name for one in signed.shown if not one.right] == [wrong]
     assert [one.name for one in signed.shown if one.margin is not None and one.margin < 0] == [wrong]
     row = next(text for text in done.output.splitlines() if wrong in text)
@@ -165,7 +165,7 @@ def test_a_bad_part_must_be_rejected_for_its_defect_and_for_nothing_else(line: L
             scores.fill(np.nan)
 
     made_engine.act = act
-    pictures = line.path("../bad")
+    pictures = line.file.parent / "../bad"
     (pictures / "001.png").write_bytes((pictures / "001.png").read_bytes()[:500])
     record = show_all(line)
     shown = record.shown
@@ -186,7 +186,7 @@ def test_who_breaks_off_after_a_wrong_outcome_has_failed(
 
     with pytest.raises(KeyboardInterrupt):
         show_all(line, break_off)
-    file = line.path("journal.db")
+    file = line.file.parent / "journal.db"
     found = list(challenges(file)) if file.exists() else []
     assert [one.note for one in found] == signed
     assert not any(one.passed for one in found)
@@ -328,7 +328,7 @@ def test_a_running_line_tells_once_that_a_challenge_is_due_and_that_it_was_made(
         wait_for(lambda: len(told) > 1, "the end of the alarm")
         look_on()
         assert told[1:] == [("info", "challenge-due", "the line has passed a challenge")]
-        line.path("journal.db").write_bytes(b"no journal any more")
+        (line.file.parent / "journal.db").write_bytes(b"no journal any more")
         wait_for(lambda: len(told) > 2, "a journal that cannot be read to be told of")
         assert "cannot be seen" in told[2][2]
     finally:
@@ -350,7 +350,7 @@ def test_a_running_line_tells_once_that_a_challenge_is_due_and_that_it_was_made(
 )
 def test_a_challenge_that_was_edited_or_removed_is_found(make_line: MakeLine, change: str, fault: str) -> None:
     line = make_line(journal=JOURNAL, challenge=HOURS)
-    file = line.path("journal.db")
+    file = line.file.parent / "journal.db"
     _append_verdict(file, 1)
     sign(line, challenge(passed=False))
     _append_verdict(file, 2)
@@ -432,4 +432,4 @@ def test_a_replay_has_no_parts(line: Line, made_engine: MadeEngine, monkeypatch:
     done = run(line, "challenge", "--parts", monkeypatch=monkeypatch)
     assert isinstance(done.exception, ConfigError)
     assert "a replay sees no parts; name folders of pictures in [challenge]" in str(done.exception)
-    assert not line.path("journal.db").exists(), "nothing was shown, nothing is signed"
+    assert not (line.file.parent / "journal.db").exists(), "nothing was shown, nothing is signed"

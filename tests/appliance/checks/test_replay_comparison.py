@@ -122,10 +122,10 @@ def test_what_was_not_measured_is_told_apart_and_a_damaged_frame_is_a_difference
     assert set(reasons(late)) <= {"late", "overrun"}
     line = recorded()
     measured = verdicts_of(inspect_all(line, parts=3))
-    stem = entry(line.path("frames"), measured[1])
+    stem = entry((line.file.parent / "frames"), measured[1])
     frame = stem.with_name(f"{stem.name}.png")
     frame.write_bytes(frame.read_bytes()[:3_000])
-    found = list(replay(line, line.path(line.config.recipe), find_archived(line, Query(), None)))
+    found = list(replay(line, line.config.recipe, find_archived(line, Query(), None)))
     assert [(part.was.seq, part.by_circumstances) for part in found] == [(seq, True) for seq in (1, 2, 3)] + [
         (seq, False) for seq in (1, 2, 3)
     ]
@@ -155,7 +155,7 @@ def test_show_writes_the_parts_picture_or_says_why_there_is_none(
     assert file == f"part-{reject.part_id}.png"
     assert reject.decided[11:23] in told, "of two starts of the line the newer one's part"
     assert read_image(tmp_path / file).shape[1] == 3 * 512, "part, map and template"
-    stem = entry(line.path("frames"), reject)
+    stem = entry((line.file.parent / "frames"), reject)
     stem.with_name(f"{stem.name}.png").unlink()
     for part, epoch, complaint in (
         (

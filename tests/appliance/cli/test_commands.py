@@ -106,7 +106,7 @@ def test_a_log_that_is_not_taken_does_not_end_a_line(make_line: MakeLine, built:
             process.stdout.close()
         errors = process.communicate(timeout=PATIENCE_S)[1]
     assert (process.returncode, errors) == (0, b"")
-    assert audit(line.path("journal.db")).rows == 5
+    assert audit(line.file.parent / "journal.db").rows == 5
 
 
 def test_watch_prints_verdicts_and_stops_at_a_signal(tmp_path: Path, make_line: MakeLine) -> None:

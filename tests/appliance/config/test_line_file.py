@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config.line import INSECURE, ArchiveConfig, LineConfig, PylonConfig, ReplayConfig, is_local, load_line, need_plc
+from appliance.config.camera import PylonConfig, ReplayConfig
+from appliance.config.line import LineConfig, load_line, need_plc
 from appliance.config.plc import ModbusConfig, ModbusServerConfig, OpcUaConfig, S7Config
+from appliance.config.publish import INSECURE, is_local
+from appliance.config.records import ArchiveConfig, JournalConfig
 from engines.common.errors import ConfigError
 
 MINIMAL = 'recipe = "r"\n[camera]\nkind = "pylon"\n'
@@ -37,10 +40,10 @@ def test_every_table_is_read(tmp_path: Path) -> None:
         '[publish]\nverdicts = "ipc:///run/v"\nsnapshot = "ipc:///run/s"\n'
         '[plc]\nkind = "modbus"\nhost = "10.0.0.9"\nbase = 100\n[archive]\nfolder = "frames"\nquota_gb = 7.5\n',
     )  # fmt: skip
-    assert config.camera == ReplayConfig(source="parts", rate=2.5, loop=True, resize=True)
+    assert config.camera == ReplayConfig(source=tmp_path / "parts", rate=2.5, loop=True, resize=True)
     assert (config.engine.slots, config.decision.deadline_ms, config.publish.verdicts) == (1, 80, "ipc:///run/v")
     assert config.plc == ModbusConfig(host="10.0.0.9", port=502, unit=1, base=100, timeout_ms=500, silent_ms=1_000)
-    assert config.archive == ArchiveConfig(folder="frames", quota_gb=7.5, passes=0.01, free_gb=1.0)
+    assert config.archive == ArchiveConfig(folder=tmp_path / "frames", quota_gb=7.5, passes=0.01, free_gb=1.0)
 
 
 def test_features_keep_their_order_and_types(tmp_path: Path) -> None:
@@ -50,15 +53,18 @@ def test_features_keep_their_order_and_types(tmp_path: Path) -> None:
 
 
 def test_paths_start_at_the_folder_of_the_line_file(tmp_path: Path) -> None:
-    load(tmp_path, MINIMAL)
-    line = load_line("3", tmp_path)
-    assert line.path("../recipes/x") == tmp_path.parent / "recipes" / "x"
-    assert line.path("/srv/x") == Path("/srv/x")
+    journal = '[journal]\nfile = "/srv/x.db"\n[archive]\nfolder = "../frames"\n'
+    config = load(tmp_path, MINIMAL.replace('"r"', '"../recipes/x"') + journal)
+    assert config.recipe == tmp_path.parent / "recipes" / "x"
+    assert config.journal == JournalConfig(file=Path("/srv/x.db"))
+    assert config.archive is not None
+    assert config.archive.folder == tmp_path.parent / "frames"
 
 
 MISTAKES = [
     (MINIMAL + "gian = 1\n", r"camera\.gian: unknown key; correct its spelling or remove it"),
     ("colour = 1\n" + MINIMAL, r"colour: unknown key"),
+    (MINIMAL + "[journal]\nfile = ''\n", r"journal\.file: expected a path, got nothing; correct the value"),
     (MINIMAL + "[decision]\ndeadline = 5\n", r"decision\.deadline: unknown key"),
     (MINIMAL + "[decision]\ndeadline_ms = 'soon'\n", r"decision\.deadline_ms: expected `int`, got `str`; correct the value"),
     (MINIMAL + "[decision]\ndeadline_ms = 0\n", r"decision\.deadline_ms: expected `int` >= 1"),
@@ -107,7 +113,7 @@ def test_a_mistake_is_refused_with_file_and_key(tmp_path: Path, text: str, expec
 
 def test_beyond_loopback_is_fine_with_keys(tmp_path: Path) -> None:
     text = '[publish]\nverdicts = "tcp://0.0.0.0:5563"\nsnapshot = "tcp://0.0.0.0:5564"\nkeys = "keys"\n'
-    assert load(tmp_path, MINIMAL + text).publish.keys == "keys"
+    assert load(tmp_path, MINIMAL + text).publish.keys == tmp_path / "keys"
 
 
 def test_beyond_loopback_without_keys_the_risk_is_taken_in_words(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.config.line import ArchiveConfig
+from appliance.config.records import ArchiveConfig
 from appliance.messages.schema import Alarm, Heartbeat, Verdict
 from appliance.messages.subscriber import Subscriber
 from appliance.records.archive import Archive
@@ -126,7 +126,7 @@ def test_the_archive_leaves_nothing_half_written_on_a_full_disk(tmp_path: Path) 
     told: list[tuple[str, str]] = []
     noise = np.random.default_rng(1).integers(0, 256, (600, 600, 3), np.uint8)  # a megabyte, and a tenth of that for the map
     with small_disk(tmp_path / "disk") as (disk, _):
-        config = ArchiveConfig(folder="", free_gb=0)
+        config = ArchiveConfig(folder=Path(), free_gb=0)
         archive = Archive(config, disk / "frames", "3", lambda severity, text, kind="": told.append((kind, text)))
         fill(disk / "filler")
         os.truncate(disk / "filler", (MEGABYTES - 1) * 2**20 + 2**19)

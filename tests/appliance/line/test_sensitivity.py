@@ -62,7 +62,7 @@ def line(make_line: MakeLine, recipe: Recipe, tmp_path: Path, parts_folder: Path
 
 
 def calibrated(line: Line) -> tuple[Recipe, Thresholds]:
-    recipe = load_recipe(line.path("../recipe"))
+    recipe = load_recipe(line.file.parent / "../recipe")
     thresholds = load_thresholds(recipe)
     assert thresholds is not None
     return recipe, thresholds
@@ -314,7 +314,7 @@ def test_bad_input_is_refused(line: Line, words: list[str], complaint: str) -> N
     assert isinstance(done.exception, ConfigError), done.output
     with pytest.raises(ConfigError, match=complaint):
         raise done.exception
-    assert not (line.path("../recipe") / FILE).exists()
+    assert not ((line.file.parent / "../recipe") / FILE).exists()
 
 
 def test_without_changes_there_is_no_file(recipe: Recipe, tmp_path: Path) -> None:

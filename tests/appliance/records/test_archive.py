@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from appliance.config.line import ArchiveConfig
+from appliance.config.records import ArchiveConfig
 from appliance.line.running_line import RunningLine
 from appliance.messages.notices import Notice
 from appliance.messages.schema import Verdict
@@ -32,7 +32,7 @@ from tests.appliance.conftest import (
 )
 
 REGION = (0, 0, 64, 64)
-ALL = ArchiveConfig(folder="", passes=1, free_gb=0)
+ALL = ArchiveConfig(folder=Path(), passes=1, free_gb=0)
 
 
 def a_verdict(seq: int, reject: bool = True, day: str = "2026-11-22", epoch: int = 1) -> Verdict:

@@ -118,8 +118,8 @@ def test_verdicts_that_were_given_but_not_written_are_counted(tmp_path: Path) ->
 def test_a_line_writes_its_verdicts(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:
     line = make_line(recipe=recipe.folder, journal={"file": "journal.db"})
     verdicts = verdicts_of(inspect_all(line, parts=5))
-    assert list(search(line.path("journal.db"), Query(), limit=10)) == verdicts[::-1]
-    assert audit(line.path("journal.db")).rows == 5
+    assert list(search((line.file.parent / "journal.db"), Query(), limit=10)) == verdicts[::-1]
+    assert audit(line.file.parent / "journal.db").rows == 5
 
 
 def test_a_killed_line_loses_at_most_a_tenth_of_a_second(
@@ -138,9 +138,9 @@ def test_a_killed_line_loses_at_most_a_tenth_of_a_second(
             process.wait(10)
         told = [event for event in read_events(out) if event["event"] == "verdict"]
         given |= {(event["epoch"], event["seq"]) for event in told}
-    kept = {(one.epoch, one.seq) for one in search(line.path("journal.db"), Query())}
+    kept = {(one.epoch, one.seq) for one in search((line.file.parent / "journal.db"), Query())}
     assert len(given - kept) <= kills * (RATE // 10 + 1)
-    found = audit(line.path("journal.db"))
+    found = audit(line.file.parent / "journal.db")
     assert not found.faults
     assert found.rows == len(kept)
 
@@ -180,7 +180,7 @@ def test_a_full_disk_delays_nobody_and_what_waited_is_written_later(tmp_path: Pa
 
 def test_audit_and_history_as_commands(command: Command, in_process: Command, make_line: MakeLine) -> None:
     line = make_line(journal={"file": "journal.db"})
-    file = _written(line.path("journal.db"), _verdicts(9))
+    file = _written((line.file.parent / "journal.db"), _verdicts(9))
     options = ("--line", line.name, "--config-dir", line.file.parent)
     done = command("inspect", "audit", *options)
     end = audit(file).end

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engines.common.errors import ConfigError
-from engines.common.line_file import CONFIG_DIR_VARIABLE, line_file, read_line_recipe
+from engines.common.line_file import CONFIG_DIR_VARIABLE, LineRecipe, line_file, read_line_recipe
 
 
 @pytest.fixture
@@ -53,9 +53,11 @@ def test_a_name_that_is_no_lines_is_refused(places: dict[str, Path], line: str) 
 
 def test_paths_are_relative_to_the_line_file(tmp_path: Path) -> None:
     (tmp_path / "3.toml").write_text('recipe = "../recipes/bracket"\ngolden = "/data/good"\n[camera]\nkind = "pylon"\n')
-    assert read_line_recipe("3", tmp_path)[:2] == (tmp_path.parent / "recipes" / "bracket", Path("/data/good"))
+    assert read_line_recipe("3", tmp_path) == LineRecipe(
+        recipe=tmp_path.parent / "recipes" / "bracket", golden=Path("/data/good")
+    )
     (tmp_path / "4.toml").write_text('recipe = "here"\n')
-    assert read_line_recipe("4", tmp_path)[:2] == (tmp_path / "here", None)
+    assert read_line_recipe("4", tmp_path) == LineRecipe(recipe=tmp_path / "here")
 
 
 @pytest.mark.parametrize(
