@@ -30,6 +30,7 @@ from appliance.plc.image import (
 from tests.appliance.plc.structured_text import Instance, Program
 
 CYCLE_MS = 10  # of the PLC; all the rest moves in the same steps
+START_MS = 500  # beyond travel and deadline: the program synchronises before the first part comes
 SENSOR_MS = 30  # a part is before a sensor for so long
 PASS, REJECT = VERDICT_CODES["pass"], VERDICT_CODES["reject"]
 LATE = 2
@@ -46,6 +47,7 @@ class Part:
     good: bool
     at_camera_ms: int
     let_go: bool = False
+    hidden: bool = False  # from the camera's sensor: put down behind it
 
 
 @dataclass
@@ -86,11 +88,10 @@ class Belt:
 
     def __post_init__(self) -> None:
         self.dice, self.tear = random.Random(self.seed), random.Random(self.seed)
-        self.started = False
         self.now_ms = 0
         self.all: list[Part] = []
         self.way: deque[Part] = deque()
-        self.coming_ms = 0
+        self.coming_ms = self.travel_ms + self.deadline_ms + START_MS
         self.epoch, self.newest_id, self.newest_verdict = 0x0001_FFFF, self.first_id - 1, self.first_id - 1
         self.results: deque[Result] = deque()
         self.heard_ms = self.beat_ms = self.exchange_ms = 0
@@ -138,7 +139,7 @@ class Belt:
         self._feed()
         self._give_verdicts()
         self._carry()
-        at_camera = [part for part in self.way if 0 <= self.now_ms - part.at_camera_ms < SENSOR_MS]
+        at_camera = [part for part in self.way if not part.hidden and 0 <= self.now_ms - part.at_camera_ms < SENSOR_MS]
         at_gate = [part for part in self.way if 0 <= self.now_ms - part.at_camera_ms - self.travel_ms < SENSOR_MS]
         if self.now_ms >= self.plc_stands_until_ms:
             self._cycle(bool(at_camera), bool(at_gate))
@@ -150,8 +151,7 @@ class Belt:
             self.way.popleft()
 
     def _feed(self) -> None:
-        self.started |= bool(self.plc["Synchronised"])
-        waits = self.feed_obeys and (self.plc["ClearBelt"] or not self.started)
+        waits = self.feed_obeys and self.plc["ClearBelt"]
         if len(self.all) >= self.parts or self.now_ms < self.coming_ms or waits:
             return
         part = Part(self.dice.random() < 0.5, self.now_ms)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-LONGEST_LOOP = 1_000  # rounds: a PLC's watchdog
 TOKEN = re.compile(
     r"(?P<space>\s+|\(\*.*?\*\))|(?P<time>T#\d+(?:MS|S)\b)|(?P<number>\d+(?!\.\d)\b)|(?P<word>[A-Za-z_]\w*)"
     r"|(?P<sign>:=|<>|<=|>=|\.\.|[-+*=<>()\[\],;:.])",
@@ -78,7 +77,7 @@ class RisingEdge:
 
 STANDARD = {"TON": Ton, "R_TRIG": RisingEdge}
 Evaluate = Callable[["Instance"], Any]
-Execute = Callable[["Instance"], bool]  # True: EXIT the loop around
+Execute = Callable[["Instance"], None]
 
 
 @dataclass
@@ -96,7 +95,7 @@ class Program:
 
     structs: dict[str, dict[str, Type]] = field(default_factory=dict)
     variables: dict[str, Variable] = field(default_factory=dict)
-    body: Execute = lambda _: False
+    body: Execute = lambda _: None
 
     def initial(self, kind: Type) -> object:
         """What a variable of this type holds at first."""
@@ -188,7 +187,7 @@ class _Place:
 class _Parser:
     def __init__(self, source: str) -> None:
         self._tokens: list[tuple[str, str, int]] = []
-        self._at = self._loops = at = 0
+        self._at = at = 0
         self._program = Program()
         while at < len(source):
             found = TOKEN.match(source, at)
@@ -278,12 +277,10 @@ class _Parser:
         if self._peek() not in ("ELSIF", "ELSE"):
             self._next()
 
-        def run(at: Instance) -> bool:
+        def run(at: Instance) -> None:
             for step in steps:
                 at.between()
-                if step(at):
-                    return True
-            return False
+                step(at)
 
         return run
 
@@ -303,9 +300,8 @@ class _Parser:
         self._need(";")
         checked, kind = self._program.checked, place.type
 
-        def assign(at: Instance) -> bool:
+        def assign(at: Instance) -> None:
             place.container(at)[place.key(at)] = checked(kind, value(at))
-            return False
 
         return assign
 
@@ -318,9 +314,16 @@ class _Parser:
         if self._skip("ELSE"):
             branches.append((lambda _: True, self._statements("END_IF")))
         self._need(";")
-        return lambda at: next((run(at) for condition, run in branches if _true(condition(at))), False)
+
+        def choose(at: Instance) -> None:
+            for condition, run in branches:
+                if _true(condition(at)):
+                    return run(at)
+
+        return choose
 
     def _for(self) -> Execute:
+        self._need("FOR")
         place = self._place()
         self._need(":=")
         first = self._expression()
@@ -328,13 +331,12 @@ class _Parser:
         last = self._expression()
         self._need("DO")
         body = self._statements("END_FOR")
+        self._need(";")
 
-        def loop(at: Instance) -> bool:
+        def loop(at: Instance) -> None:
             for i in range(first(at), last(at) + 1):
                 place.container(at)[place.key(at)] = i
-                if body(at):
-                    break
-            return False
+                body(at)
 
         return loop
 
@@ -348,9 +350,8 @@ class _Parser:
                 self._need(",")
         self._need(";")
 
-        def call(at: Instance) -> bool:
+        def call(at: Instance) -> None:
             block.read(at).call(at.now, **{name: value(at) for name, value in inputs.items()})
-            return False
 
         return call
 
