@@ -1,4 +1,4 @@
-"""A belt in simulated time: parts with a truth, a camera, a line, the bridge's handshake, and a PLC that runs a program of structured text.
+"""A belt in simulated time: parts with a truth, a camera, a line, the bridge's handshake, and a PLC with its program.
 
 The line numbers its pictures and knows nothing of parts; the PLC's program sees two sensors and the process image, as bytes.
 What is asked at the end is physical: which parts went through the open gate, and whether those were good.
@@ -61,7 +61,7 @@ class Result:
 
 @dataclass
 class Belt:
-    """Everything from the infeed to the gate; the attributes in the first half are what a scenario sets, or changes on the way."""
+    """Everything from the infeed to the gate; what has a name without an underscore, a scenario sets, or changes on the way."""
 
     program: Program
     spacing_ms: int
@@ -70,7 +70,9 @@ class Belt:
     deadline_ms: int = 500
     latency_ms: tuple[int, int] = (60, 250)  # from trigger to verdict
     gap_after: dict[int, int] = field(default_factory=dict)  # by part's number: milliseconds more until the next one comes
-    events: dict[int, Callable[[Belt], None]] = field(default_factory=dict)  # by part's number: as soon as it has come to the camera
+    events: dict[int, Callable[[Belt], None]] = field(
+        default_factory=dict
+    )  # by part's number: as soon as it has come to the camera
     ignored: set[int] = field(default_factory=set)  # parts whose trigger the camera does not hear
     slow: dict[int, int] = field(default_factory=dict)  # by part's number: its latency
     unheard: set[int] = field(default_factory=set)  # parts whose verdict never comes to the bridge
@@ -94,6 +96,7 @@ class Belt:
         self.coming_ms = self.travel_ms + self.deadline_ms + START_MS
         self.epoch, self.newest_id, self.newest_verdict = 0x0001_FFFF, self.first_id - 1, self.first_id - 1
         self.results: deque[Result] = deque()
+        self.given: list[Result] = []
         self.heard_ms = self.beat_ms = self.exchange_ms = 0
         self.urgent = False
         self.bridge = Handshake()
@@ -124,8 +127,6 @@ class Belt:
         self.results.clear()
 
     # What happens
-
-    given: list[Result] = field(default_factory=list, init=False)
 
     def run(self) -> Belt:
         """Until the last part has gone by the gate."""
@@ -212,7 +213,9 @@ class Belt:
     def _cycle(self, at_camera: bool, at_gate: bool) -> None:
         inputs, self.inputs = self.inputs, {}
         line = self.program.decode("InspectLine", self.memory[: LINE_SPAN.length])
-        if self.program.variables["Line"].section == "VAR_IN_OUT" and self.memory != self.before:  # no copy: it changes meanwhile
+        if (
+            self.program.variables["Line"].section == "VAR_IN_OUT" and self.memory != self.before
+        ):  # no copy: it changes meanwhile
             self.plc.between = lambda: line.update(self.program.decode("InspectLine", self._half()[: LINE_SPAN.length]))
         self.plc.cycle(
             timedelta(milliseconds=self.now_ms),

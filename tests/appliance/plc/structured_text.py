@@ -1,7 +1,7 @@
 """Runs IEC 61131-3 structured text, as much of it as `appliance/plc/program.st` uses; anything else is an error.
 
-Values are Python's: BOOL a bool, UINT and UDINT an int, REAL a float, TIME a timedelta, a STRUCT a `Struct`, an ARRAY a list that
-begins at 0.  There are no conversions, and a number that its type cannot hold is an error: a program that relies on either does
+Values are Python's: BOOL a bool, UINT and UDINT an int, REAL a float, TIME a timedelta, a STRUCT a `Struct`, an ARRAY a list.
+There are no conversions, and a number that its type cannot hold is an error: a program that relies on either does
 something else on another PLC.
 """
 
@@ -318,7 +318,8 @@ class _Parser:
         def choose(at: Instance) -> None:
             for condition, run in branches:
                 if _true(condition(at)):
-                    return run(at)
+                    run(at)
+                    break
 
         return choose
 
