@@ -1,7 +1,7 @@
 """The PLC's program of structured text on belts where all goes wrong that its rules speak of, and with each rule taken out.
 
-What the rules do not promise is not asked here: a picture that no trigger asked for, and a trigger that the camera does not hear
-in the middle of parts that are closer than the deadline.
+What the rules do not promise is not asked here: a picture that no trigger asked for, and a trigger that the camera does not
+hear in the middle of parts that are closer than the deadline.
 """
 
 from __future__ import annotations
