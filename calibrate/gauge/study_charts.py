@@ -13,7 +13,6 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 from calibrate.gauge.study import Study
 from calibrate.pages.charts import BLUE, INK, RED, SOFT, drawn, svg
 
-SIZE = (5.0, 3.2)  # inches
 LOG_FROM = 4.0  # highest over lowest value from which the axis is logarithmic
 FINE_UP_TO = 300.0  # highest over lowest value up to which it is marked at 1, 2 and 5
 MOST_LABELS = 25
@@ -26,7 +25,7 @@ def score_chart(study: Study) -> Markup:
     passed = np.array([take.passed for take in study.takes]).reshape(scores.shape)
     parts = np.arange(1, study.parts_count + 1)
     across = parts[:, None] + _spread(scores.shape[1], 0.6)
-    with drawn(f"Score ({study.header.score}) of each take", *SIZE) as (figure, axes):
+    with drawn(f"Score ({study.header.score}) of each take") as (figure, axes):
         for i, part in enumerate(study.parts, start=1):
             if part.flips:
                 axes.axvspan(i - 0.5, i + 0.5, color=BOTH, linewidth=0)
@@ -45,7 +44,7 @@ def range_chart(study: Study) -> Markup:
     parts = np.arange(1, study.parts_count + 1)
     across = parts[:, None] + _spread(values.shape[1], 0.5)
     over = values > ranges.upper
-    with drawn("Range of each part's deviations", *SIZE) as (figure, axes):
+    with drawn("Range of each part's deviations") as (figure, axes):
         axes.plot(across, values, color=JOINED, linewidth=1.2)
         for kind, which, colour in (("within", ~over, BLUE), ("over", over, RED)):
             axes.plot(across[which], values[which], "o", color=colour, markersize=4, gid=f"ranges-{kind}")

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK, SOFT, LINE, BLUE, RED, AMBER = "#1d2733", "#5c6875", "#d8dee5", "#1f5f99", "#b3261e", "#d08700"
+SIZE = (5.0, 3.1)  # inches: two side by side on a page, and letters that can be read on a phone
 STYLE: Any = {
     "font.size": 10,
     "font.family": "sans-serif",
@@ -40,10 +41,10 @@ WITHOUT: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}  # 
 
 
 @contextmanager
-def drawn(title: str, width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
-    """A figure of so many inches, and its axes, in the style of all charts; to be turned into bytes within the context."""
+def drawn(title: str) -> Iterator[tuple[Figure, Axes]]:
+    """A figure and its axes, in the style of all charts; to be turned into bytes within the context."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=SIZE, layout="constrained")
         yield figure, figure.add_subplot(title=title)
 
 
@@ -55,7 +56,7 @@ def svg(figure: Figure) -> Markup:
     return Markup(text[text.index("<svg") :])
 
 
-def png(figure: Figure, dpi: int = 160) -> bytes:
+def png(figure: Figure, dpi: int = 200) -> bytes:
     """A picture of so many pixels an inch."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=dpi)

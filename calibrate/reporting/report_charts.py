@@ -13,7 +13,6 @@ from calibrate.thresholds.trade_off import trade_off
 from engines.recipe.bundle import Manifest
 from engines.recipe.thresholds import Thresholds
 
-SIZE = (6.6, 3.0)  # inches
 FEWEST_BINS, MOST_BINS = 8, 40
 
 
@@ -33,7 +32,7 @@ def deviation_chart(thresholds: Thresholds) -> Chart:
     margin = 0.1 * (high - low) or 1.0
     count = int(np.clip(3 * np.sqrt(len(shown)), FEWEST_BINS, MOST_BINS))
     bins = list(np.linspace(low - margin, high + margin, count + 1))
-    with drawn("Deviation from typical good parts", *SIZE) as (figure, axes):
+    with drawn("Deviation from typical good parts") as (figure, axes):
         axes.hist(good, bins, color=BLUE, alpha=0.85, label=f"held-out good parts ({len(good)})")
         if len(rejects):
             axes.hist(rejects, bins, color=AMBER, alpha=0.75, label=f"known rejects ({len(rejects)})")
@@ -53,7 +52,7 @@ def curve_chart(manifest: Manifest) -> Chart:
     """The fit's loss from its first step to its last, and the loss on held-out samples at the end."""
     curve = np.array(manifest.curve)
     steps = (np.arange(len(curve)) + 0.5) * manifest.steps / len(curve)
-    with drawn("Loss of the fit", *SIZE) as (figure, axes):
+    with drawn("Loss of the fit") as (figure, axes):
         axes.plot(steps, curve, color=BLUE, linewidth=1.6, label="while fitting, tokens masked")
         axes.plot([manifest.steps], [manifest.held_out_loss], "o", color=RED, label=f"held out: {manifest.held_out_loss:.3f}")
         axes.set(xlabel="step", ylabel="loss")
@@ -65,7 +64,7 @@ def curve_chart(manifest: Manifest) -> Chart:
 def trade_off_chart(thresholds: Thresholds) -> Chart:
     """Detected rejects over the guaranteed rate of false rejects; for thresholds that were got with known rejects."""
     rows = trade_off(thresholds)
-    with drawn("What other limits would cost and detect", *SIZE) as (figure, axes):
+    with drawn("What other limits would cost and detect") as (figure, axes):
         axes.plot(
             [100 * row.guaranteed for row in rows], [100 * row.detected for row in rows], color=BLUE, drawstyle="steps-post"
         )

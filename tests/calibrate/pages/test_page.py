@@ -29,7 +29,7 @@ PLAIN = "anything"
 
 
 def a_chart(title: str) -> Chart:
-    with drawn(title, 4, 3) as (figure, axes):
+    with drawn(title) as (figure, axes):
         axes.plot([1, 2], [3, 4], label=title)
         axes.legend()
         return Chart(svg(figure), png(figure))
