@@ -44,5 +44,5 @@ class PageReader(HTMLParser):
             self._text += data
 
     def loads_nothing(self) -> bool:
-        """Whether all it needs is in it."""
-        return all(link.startswith(("data:image/png;base64,", "#")) for link in self.links)
+        """Whether all its links, of which there are some, lead to what is in it."""
+        return bool(self.links) and all(link.startswith(("data:image/png;base64,", "#")) for link in self.links)
