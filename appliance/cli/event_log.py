@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
+from rich.text import Text
 
 from appliance.messages.clock import utc_now
 from appliance.messages.notices import Notice
@@ -37,11 +38,7 @@ class EventLog:
             self._write({"time": utc_now(), "event": severity, "text": text, **(details or {})})
         else:
             more = "".join(f"  {key}={value}" for key, value in (details or {}).items())
-            self._console.print(
-                f"[{COLOURS.get(severity, 'white')}]{severity:<7}[/] {_plain(text)}{_plain(more)}",
-                soft_wrap=True,
-                highlight=False,
-            )
+            self._print(Text.assemble((f"{severity:<7}", COLOURS.get(severity, "white")), f" {text}{more}"))
 
     def notice(self, notice: Notice | Alarm) -> None:
         """What a line told besides verdicts."""
@@ -52,7 +49,7 @@ class EventLog:
         if self._json:
             self._write({"time": verdict.time, "event": "verdict", **msgspec.to_builtins(verdict)})
         else:
-            self._console.print(verdict_line(verdict), soft_wrap=True, highlight=False)
+            self._print(verdict_line(verdict))
 
     def challenge(self, challenge: Challenge) -> None:
         """A challenge as the journal has it."""
@@ -60,14 +57,15 @@ class EventLog:
             self._write({"event": "challenge", **msgspec.to_builtins(challenge)})
         else:
             colour = COLOURS["pass" if challenge.passed else "reject"]
-            rest = _plain(f"by {challenge.by} on {challenge.machine}: {challenge.conditions}  {challenge.note}")
-            self._console.print(
-                f"{challenge.time[:19]}  [{colour}]{challenge.summary}[/] {rest}", soft_wrap=True, highlight=False
-            )
+            rest = f" by {challenge.by} on {challenge.machine}: {challenge.conditions}  {challenge.note}"
+            self._print(Text.assemble(f"{challenge.time[:19]}  ", (challenge.summary, colour), rest))
 
     def record(self, event: dict[str, object]) -> None:
         """An event as it is, always as JSON."""
         self._write(event)
+
+    def _print(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True, highlight=False)
 
     def _write(self, event: dict[str, object]) -> None:
         if not self._goes_on:
@@ -87,18 +85,15 @@ class EventLog:
         self._left_out = self._left_out + 1 if self._torn else 0
 
 
-def verdict_line(verdict: Verdict) -> str:
-    """A verdict for a person, in rich's markup."""
+def verdict_line(verdict: Verdict) -> Text:
+    """A verdict for a person."""
     score = "-" if verdict.score is None else f"{verdict.score:.4g}"
     limit = "-" if verdict.threshold is None else f"{verdict.threshold:.4g}"
     where = f"  {len(verdict.regions)} region{'s' if len(verdict.regions) > 1 else ''}" if verdict.regions else ""
     source = f"  {verdict.source}" if verdict.source else ""
     detail = f"  {verdict.detail}" if verdict.detail else ""
-    return (
-        f"{verdict.decided[11:23]}  part {verdict.part_id:>6}  [{COLOURS[verdict.verdict]}]{verdict.verdict:<6}[/] "
-        f"{verdict.reason:<14} score {score:>9} / {limit:<9} {verdict.stages['total']:7.1f} ms{where}{_plain(source + detail)}"
+    return Text.assemble(
+        f"{verdict.decided[11:23]}  part {verdict.part_id:>6}  ",
+        (f"{verdict.verdict:<6}", COLOURS[verdict.verdict]),
+        f" {verdict.reason:<14} score {score:>9} / {limit:<9} {verdict.stages['total']:7.1f} ms{where}{source}{detail}",
     )
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")

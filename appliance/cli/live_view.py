@@ -25,7 +25,7 @@ class LiveView:
     def __init__(self, name: str, running: RunningLine) -> None:
         self._name, self._running = name, running
         self._recent: deque[tuple[float, float]] = deque(maxlen=WINDOW)  # (when, total ms)
-        self._rejects: deque[str] = deque(maxlen=LAST_REJECTS)
+        self._rejects: deque[Text] = deque(maxlen=LAST_REJECTS)
         self._notices: deque[str] = deque(maxlen=LAST_NOTICES)
 
     def take(self, event: Event) -> None:
@@ -56,7 +56,7 @@ class LiveView:
             "-" if latencies is None else f"{np.median(latencies):.1f} ms",
             "-" if latencies is None else f"{np.percentile(latencies, 99):.1f} ms",
         )
-        rejects = [Text.from_markup(line) for line in self._rejects] or [Text("none yet", style="dim")]
+        rejects = list(self._rejects) or [Text("none yet", style="dim")]
         notices = [Text(line, style="yellow") for line in self._notices]
         return Group(table, Text("last rejects", style="bold"), *rejects, *notices, Text("Ctrl-C stops", style="dim"))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from appliance.cli import challenge, plc, records, sensitivity
 from appliance.cli.options import AsJson, ConfigDir, LineName
@@ -128,7 +129,7 @@ def doctor(line: LineName, config_dir: ConfigDir = None) -> None:
     colours = {"ok": "green", "warning": "yellow", "failed": "bold red"}
     failed = False
     for finding in examine(load_line(line, config_dir)):
-        table.add_row(finding.check, f"[{colours[finding.outcome]}]{finding.outcome}[/]", finding.text.replace("[", "\\["))
+        table.add_row(finding.check, Text(finding.outcome, colours[finding.outcome]), Text(finding.text))
         failed = failed or finding.outcome == "failed"
     console.print(table)
     if failed:

@@ -18,6 +18,9 @@ from dataclasses import astuple, dataclass
 SLOTS = 8
 STATE_CODES = {"offline": 0, "starting": 1, "running": 2, "camera-lost": 3, "not-calibrated": 4, "stopping": 5, "stopped": 6}
 VERDICT_CODES = {"pass": 1, "reject": 2}  # 0: none
+ROOT = "VisionSystem"  # the nodes of OPC UA
+LINE_NODE, PLC_NODE, RESULTS_NODE = f"{ROOT}.Line", f"{ROOT}.Plc", f"{ROOT}.ResultManagement.Results"
+TYPES = {"H": "UINT, 16 bits", "I": "UDINT, 32 bits", "f": "REAL, 32 bits"}  # by the codes of `struct`
 
 
 @dataclass(frozen=True)
@@ -157,3 +160,43 @@ def to_registers(content: bytes) -> list[int]:
 def from_registers(registers: Sequence[int]) -> bytes:
     """16-bit registers as bytes."""
     return struct.pack(f">{len(registers)}H", *registers)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One field of the image in a table for people; addresses count from 0, at the image's first register and byte."""
+
+    register: int
+    registers: int
+    byte: int
+    field: str
+    type: str
+    node: str  # of OPC UA
+    meaning: str
+
+
+def image_rows() -> list[Row]:
+    """Every field in the order of addresses; the slots after the first, which are like it, in one row."""
+    rows = _rows("Line", LINE_NODE, LINE_FIELDS, 0)
+    rows += _rows("Result0", f"{RESULTS_NODE}.Result0", SLOT_FIELDS, _HEAD.size)
+    more, last = _HEAD.size + _SLOT.size, SLOTS - 1
+    like = Row(
+        more // 2,
+        last * _SLOT.size // 2,
+        more,
+        f"Result1 to Result{last}",
+        "as Result0",
+        f"{RESULTS_NODE}.Result1 to Result{last}",
+        f"result i begins {_SLOT.size // 2} registers, {_SLOT.size} bytes, after the one before",
+    )
+    return [*rows, like, *_rows("Plc", PLC_NODE, PLC_FIELDS, PLC_SPAN.start)]
+
+
+def _rows(block: str, node: str, fields: tuple[Field, ...], start: int) -> list[Row]:
+    rows = []
+    for one in fields:
+        size = struct.calcsize(one.code)
+        where = start // 2, size // 2, start
+        rows.append(Row(*where, f"{block}.{one.name}", TYPES[one.code], f"{node}.{one.name}", one.meaning))
+        start += size
+    return rows

@@ -15,11 +15,21 @@ from datetime import UTC, datetime
 from asyncua import ua
 
 from appliance.messages.schema import ReasonCode
-from appliance.plc.image import LINE_FIELDS, PLC_FIELDS, SLOT_FIELDS, SLOTS, STATE_CODES, LineBlock, Slot
+from appliance.plc.image import (
+    LINE_FIELDS,
+    LINE_NODE,
+    PLC_FIELDS,
+    PLC_NODE,
+    RESULTS_NODE,
+    ROOT,
+    SLOT_FIELDS,
+    SLOTS,
+    STATE_CODES,
+    LineBlock,
+    Slot,
+)
 
 NAMESPACE = "urn:tfa-inspect"
-ROOT = "VisionSystem"
-LINE, PLC, RESULTS = f"{ROOT}.Line", f"{ROOT}.Plc", f"{ROOT}.ResultManagement.Results"
 CURRENT_STATE = f"{ROOT}.VisionStateMachine.CurrentState"
 AUTOMATIC_STATE = f"{ROOT}.VisionStateMachine.AutomaticModeStateMachine.CurrentState"
 NEVER = datetime(1601, 1, 1, tzinfo=UTC)  # how OPC UA writes no time
@@ -52,11 +62,11 @@ def node_id(path: str, namespace: int) -> ua.NodeId:
 def line_values(line: LineBlock) -> dict[str, ua.Variant]:
     """The value of every node that the bridge writes."""
     state, automatic = _STATE_OF_CODE[line.state]
-    values = {f"{LINE}.{one.name}": ua.Variant(getattr(line, one.attribute), _TYPES[one.code]) for one in LINE_FIELDS}
+    values = {f"{LINE_NODE}.{one.name}": ua.Variant(getattr(line, one.attribute), _TYPES[one.code]) for one in LINE_FIELDS}
     values[CURRENT_STATE] = ua.Variant(ua.LocalizedText(state), ua.VariantType.LocalizedText)
     values[AUTOMATIC_STATE] = ua.Variant(ua.LocalizedText(automatic), ua.VariantType.LocalizedText)
     for i, slot in enumerate(line.slots):
-        values |= _slot_values(f"{RESULTS}.Result{i}", slot, bool(line.simulated))
+        values |= _slot_values(f"{RESULTS_NODE}.Result{i}", slot, bool(line.simulated))
     return values
 
 
@@ -74,10 +84,10 @@ def _slot_values(at: str, slot: Slot, simulated: bool) -> dict[str, ua.Variant]:
 
 def line_paths() -> list[str]:
     """The nodes that a PLC reads, in the order of the process image."""
-    head = [f"{LINE}.{one.name}" for one in LINE_FIELDS]
-    return head + [f"{RESULTS}.Result{i}.{one.name}" for i in range(SLOTS) for one in SLOT_FIELDS]
+    head = [f"{LINE_NODE}.{one.name}" for one in LINE_FIELDS]
+    return head + [f"{RESULTS_NODE}.Result{i}.{one.name}" for i in range(SLOTS) for one in SLOT_FIELDS]
 
 
 def plc_nodes() -> dict[str, ua.VariantType]:
     """The nodes that a PLC writes, with their types."""
-    return {f"{PLC}.{one.name}": _TYPES[one.code] for one in PLC_FIELDS}
+    return {f"{PLC_NODE}.{one.name}": _TYPES[one.code] for one in PLC_FIELDS}

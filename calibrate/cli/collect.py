@@ -123,6 +123,7 @@ def review(
 
 def _review(golden: Path, made: Recipe | None, show: int, json: Path | None) -> Review:
     from rich.table import Table
+    from rich.text import Text
 
     from calibrate.collection.review import LIMIT, review_folder
     from calibrate.collection.review_sheet import thumbnail_of
@@ -134,10 +135,10 @@ def _review(golden: Path, made: Recipe | None, show: int, json: Path | None) -> 
     marked = sum(one.marked for one in found.pictures)
     seen = f"as recipe {made.name} cuts them" if made else "whole frames"
     title = f"{golden}: {len(found.pictures)} golden samples, {seen}; {marked} beyond z = {LIMIT}"
-    table = Table("", "file", "deviation", "z", "note", title=title, title_justify="left")
+    table = Table("", "file", "deviation", "z", "note", title=Text(title, "table.title"), title_justify="left")
     for number, one in enumerate(found.pictures[:show], start=1):
         row = (str(number), one.name, f"{one.score:.2f}", f"{one.z:.1f}", one.note)
-        table.add_row(*(cell.replace("[", "\\[") for cell in row), style="bold yellow" if one.marked else "")
+        table.add_row(*map(Text, row), style="bold yellow" if one.marked else "")
     console.print(table)
     drawn = [thumbnail_of(golden, found, one) for one in found.pictures[:show]]
     for file in write_pages(_beside(golden, "review"), title, drawn):

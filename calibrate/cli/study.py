@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from calibrate.cli.options import ConfigDir, LineName, PrecisionName, RecipeDir, Target, console, subject
 from engines.common.errors import ConfigError
@@ -217,12 +217,12 @@ def _show(study: Study) -> None:
             distance = "-" if part.distance is None else f"{part.distance:+.1f}"
             chance = "-" if part.flip_chance is None else f"{part.flip_chance:.1%}"
             verdicts = f"{part.takes - part.rejects} pass, {part.rejects} reject"
-            flips.add_row(part.name, part.truth or "-", verdicts, distance, chance)
+            flips.add_row(Text(part.name), part.truth or "-", verdicts, distance, chance)
     if flips.row_count:
         console.print(flips)
-    marks = {"good": "[green]good[/]", "note": "[yellow]note[/]", "mend": "[red]mend[/]"}
+    marks = {"good": "green", "note": "yellow", "mend": "red"}
     for one in findings(study):
-        console.print(f"{marks[one.kind]}  {escape(one.text)}", highlight=False)
+        console.print(Text.assemble((one.kind, marks[one.kind]), f"  {one.text}"), highlight=False)
     console.print(LIMITS, style="dim", markup=False, highlight=False)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from calibrate.cli.options import ConfigDir, GoldenDir, LineName, PrecisionName, RecipeDir, Target, console, share, subject
 from engines.common.progress import Steps
@@ -90,7 +90,7 @@ def _show(recipe: Path, result: Thresholds) -> None:
     table = Table("what", "value", title=f"thresholds of {recipe}, version {result.version}", title_justify="left")
     if result.restores is not None:
         table.add_row("restores", f"version {result.restores}")
-    table.add_row("signed", f"{result.created_by}, {result.created}{': ' + result.note if result.note else ''}")
+    table.add_row("signed", Text(f"{result.created_by}, {result.created}{': ' + result.note if result.note else ''}"))
     table.add_row("engine", result.engine)
     margins = ", ".join(f"{name} {one.margin:.1f}" for name, one in result.candidates.items())
     table.add_row("score", f"{result.score}: {result.choice} (in spreads: {margins})")
@@ -98,7 +98,7 @@ def _show(recipe: Path, result: Thresholds) -> None:
     table.add_row("held-out scores", f"{min(scores):.4g} to {max(scores):.4g} ({len(scores)})")
     highest = ", ".join(f"{one.name} {one.deviation:.1f}" for one in sorted(result.samples, key=lambda one: -one.deviation)[:3])
     advice = "one that is no good part makes the limit too high: set it aside (calibrate review) and fit anew"
-    table.add_row("highest of them", escape(f"{highest} spreads from typical; {advice}"))
+    table.add_row("highest of them", Text(f"{highest} spreads from typical; {advice}"))
     table.add_row("pixel threshold", f"{result.pixel_threshold:.4g}, regions of {result.minimum_area} map pixels and more")
     table.add_row("method", result.method)
     table.add_row("guarantee", result.promise)
@@ -142,13 +142,13 @@ def _show_history(recipe: Recipe) -> None:
         of = "" if one.recipe_digest == recipe.digest else " (of another fit)"
         table.add_row(
             f"{one.version}{mark}",
-            one.created_by,
+            Text(one.created_by),
             one.created,
             one.engine + of,
             one.score,
             f"{one.score_threshold:.4g}",
             f"at most {one.guarantee.rate:.2%} at {one.guarantee.confidence:.0%}",
-            note.strip(),
+            Text(note.strip()),
         )
     console.print(table)
 

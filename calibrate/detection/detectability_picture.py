@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from calibrate.detection.detectability import Cell, Curve, Detectability
 from calibrate.detection.injection import KINDS, Drawn, Mask, draw
+from calibrate.pages.charts import png
 from engines.common.geometry import Pixels
 
 EXAMPLES, PLACES = 6, 300
@@ -23,31 +26,19 @@ LEAST_WINDOW = 40  # pixels of the frame
 
 def detectability_png(seen: Detectability, samples: Sequence[Pixels], where: Mask) -> bytes:
     """Draw it; ``samples`` are the frames that defects were drawn onto, ``where`` (H, W) what is inspected of them."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     kinds = [kind for kind in KINDS if any(curve.kind == kind for curve in seen.curves)]
-    figure = pyplot.figure(figsize=(17, 2.3 + 2.95 * len(kinds)), facecolor="white")
-    try:
-        height = figure.get_figheight()
-        figure.text(0.025, 1 - 0.48 / height, "What this line can see", fontsize=25, fontweight="bold", color=INK, va="center")
-        figure.text(0.025, 1 - 0.92 / height, _subtitle(seen), fontsize=12, color=QUIET, va="center")
-        figure.text(0.025, 0.45 / height, _legend(seen), fontsize=10.5, color=QUIET, va="center", linespacing=1.5)
-        rows = figure.add_gridspec(
-            len(kinds), 1, left=0.025, right=0.985, top=1 - 1.85 / height, bottom=1.55 / height, hspace=0.72
-        )
-        for row, kind in enumerate(kinds):
-            curves = [curve for curve in seen.curves if curve.kind == kind]
-            cells = rows[row].subgridspec(1, EXAMPLES + 2, width_ratios=[1] * EXAMPLES + [0.25, 4.2], wspace=0.09)
-            _examples(figure, cells, seen, curves, samples, where)
-            _map(figure.add_subplot(cells[0, EXAMPLES + 1]), seen, curves, last=row == len(kinds) - 1)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110)
-        return buffer.getvalue()
-    finally:
-        pyplot.close(figure)
+    figure = Figure(figsize=(17, 2.3 + 2.95 * len(kinds)), facecolor="white")
+    height = figure.get_figheight()
+    figure.text(0.025, 1 - 0.48 / height, "What this line can see", fontsize=25, fontweight="bold", color=INK, va="center")
+    figure.text(0.025, 1 - 0.92 / height, _subtitle(seen), fontsize=12, color=QUIET, va="center")
+    figure.text(0.025, 0.45 / height, _legend(seen), fontsize=10.5, color=QUIET, va="center", linespacing=1.5)
+    rows = figure.add_gridspec(len(kinds), 1, left=0.025, right=0.985, top=1 - 1.85 / height, bottom=1.55 / height, hspace=0.72)
+    for row, kind in enumerate(kinds):
+        curves = [curve for curve in seen.curves if curve.kind == kind]
+        cells = rows[row].subgridspec(1, EXAMPLES + 2, width_ratios=[1] * EXAMPLES + [0.25, 4.2], wspace=0.09)
+        _examples(figure, cells, seen, curves, samples, where)
+        _map(figure.add_subplot(cells[0, EXAMPLES + 1]), seen, curves, last=row == len(kinds) - 1)
+    return png(figure, dpi=110)
 
 
 def _headline(seen: Detectability, curve: Curve) -> str:
@@ -172,15 +163,11 @@ def _crop(drawn: Drawn, side: int) -> Pixels:
 
 
 def _frame(axis: Any) -> Any:
-    from matplotlib.patches import Rectangle
-
     return Rectangle((0, 0), 1, 1, transform=axis.transAxes, fill=False, edgecolor=MARK, linewidth=6, clip_on=False)
 
 
 def _map(axis: Any, seen: Detectability, curves: Sequence[Curve], last: bool) -> None:
     """Shares found by size and contrast, and the line of 95 %."""
-    from matplotlib.colors import LinearSegmentedColormap
-
     colours = LinearSegmentedColormap.from_list("found", COLOURS)
     sizes = seen.sizes
     for row, curve in enumerate(reversed(curves)):

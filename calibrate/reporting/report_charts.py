@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from calibrate.pages.charts import AMBER, BLUE, RED, drawn, png, svg
 from calibrate.thresholds.trade_off import trade_off
 from engines.recipe.bundle import Manifest
 from engines.recipe.thresholds import Thresholds
 
-INK, SOFT, LINE, BLUE, RED, AMBER = "#1d2733", "#5c6875", "#d8dee5", "#1f5f99", "#b3261e", "#d08700"
-STYLE: Any = {
-    "font.size": 10,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": SOFT,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlecolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": LINE,
-    "grid.linewidth": 0.6,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "legend.frameon": False,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "report",  # the same report, the same bytes
-    "font.family": "sans-serif",
-}
 FEWEST_BINS, MOST_BINS = 8, 40
 
 
 class Chart(NamedTuple):
     """One chart in two forms."""
 
-    svg: str  # an element to be put into a page
+    svg: Markup  # an element to be put into a page
     png: bytes
 
 
@@ -57,7 +32,7 @@ def deviation_chart(thresholds: Thresholds) -> Chart:
     margin = 0.1 * (high - low) or 1.0
     count = int(np.clip(3 * np.sqrt(len(shown)), FEWEST_BINS, MOST_BINS))
     bins = list(np.linspace(low - margin, high + margin, count + 1))
-    with _drawn(6.6, 3.0) as (figure, axes):
+    with drawn("Deviation from typical good parts") as (figure, axes):
         axes.hist(good, bins, color=BLUE, alpha=0.85, label=f"held-out good parts ({len(good)})")
         if len(rejects):
             axes.hist(rejects, bins, color=AMBER, alpha=0.75, label=f"known rejects ({len(rejects)})")
@@ -67,7 +42,7 @@ def deviation_chart(thresholds: Thresholds) -> Chart:
             axes.axvspan(
                 estimate.low, min(estimate.high, bins[-1]), color=RED, alpha=0.08, label="90 % interval of the estimate"
             )
-        axes.set(title="Deviation from typical good parts", xlabel="standard deviations of the logarithm", ylabel="parts")
+        axes.set(xlabel="standard deviations of the logarithm", ylabel="parts")
         axes.set_xlim(bins[0], bins[-1])
         axes.legend()
         return _chart(figure)
@@ -77,10 +52,10 @@ def curve_chart(manifest: Manifest) -> Chart:
     """The fit's loss from its first step to its last, and the loss on held-out samples at the end."""
     curve = np.array(manifest.curve)
     steps = (np.arange(len(curve)) + 0.5) * manifest.steps / len(curve)
-    with _drawn(6.6, 3.0) as (figure, axes):
+    with drawn("Loss of the fit") as (figure, axes):
         axes.plot(steps, curve, color=BLUE, linewidth=1.6, label="while fitting, tokens masked")
         axes.plot([manifest.steps], [manifest.held_out_loss], "o", color=RED, label=f"held out: {manifest.held_out_loss:.3f}")
-        axes.set(title="Loss of the fit", xlabel="step", ylabel="loss")
+        axes.set(xlabel="step", ylabel="loss")
         axes.set_ylim(bottom=0)
         axes.legend()
         return _chart(figure)
@@ -89,7 +64,7 @@ def curve_chart(manifest: Manifest) -> Chart:
 def trade_off_chart(thresholds: Thresholds) -> Chart:
     """Detected rejects over the guaranteed rate of false rejects; for thresholds that were got with known rejects."""
     rows = trade_off(thresholds)
-    with _drawn(6.6, 3.0) as (figure, axes):
+    with drawn("What other limits would cost and detect") as (figure, axes):
         axes.plot(
             [100 * row.guaranteed for row in rows], [100 * row.detected for row in rows], color=BLUE, drawstyle="steps-post"
         )
@@ -97,7 +72,6 @@ def trade_off_chart(thresholds: Thresholds) -> Chart:
         axes.plot([100 * present.guaranteed], [100 * present.detected], "o", color=RED, label="present limit")
         sure = f"{thresholds.guarantee.confidence:.0%}"
         axes.set(
-            title="What other limits would cost and detect",
             xlabel=f"good parts rejected at most, % (at {sure} confidence)",
             ylabel="known rejects detected, %",
             ylim=(-3, 103),
@@ -106,17 +80,5 @@ def trade_off_chart(thresholds: Thresholds) -> Chart:
         return _chart(figure)
 
 
-@contextmanager
-def _drawn(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
-    """A figure of so many inches, in the report's style."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure, figure.add_subplot()
-
-
 def _chart(figure: Figure) -> Chart:
-    svg, png = io.StringIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    figure.savefig(png, format="png", dpi=160)
-    text = svg.getvalue()
-    return Chart(text[text.index("<svg") :], png.getvalue())
+    return Chart(svg(figure), png(figure))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from engines.common.errors import UserError
 
@@ -53,9 +54,6 @@ def run_app(app: Callable[..., object]) -> None:
 
 
 def _complain(text: str) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {_escaped(text)}")
+    line = Text.assemble(("error:", "bold red"), f" {' '.join(text.split())}")
+    Console(stderr=True, soft_wrap=True, highlight=False).print(line)
     sys.exit(EXIT_MISTAKE)
-
-
-def _escaped(text: str) -> str:
-    return " ".join(text.split()).replace("[", "\\[")

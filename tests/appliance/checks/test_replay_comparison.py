@@ -163,7 +163,7 @@ def test_show_writes_the_parts_picture_or_says_why_there_is_none(
             None,
             f"part {reject.part_id}: reject, no picture: {stem}.png is not there: removed since by the quota",
         ),
-        (8, None, f"part 8: not in {line.path('journal.db')}"),
+        (8, None, f"part 8: not in {line.file.parent / 'journal.db'}"),
         (1, 5, "part 1 of epoch 5: not in"),
         (good.part_id, None, f"part {good.part_id}: pass, no picture: archive.passes = 0 of passes are kept"),
     ):

@@ -198,6 +198,16 @@ def test_doctor_fails_when_something_failed(tmp_path: Path, make_line: MakeLine,
     assert "no recipe there" in " ".join(done.stdout.replace("│", " ").split())
 
 
+def test_doctor_tells_names_as_they_are(
+    tmp_path: Path, make_line: MakeLine, in_process: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "600")
+    gone = f"{tmp_path}/[bold] a[0] [x]/"
+    lines = make_line(recipe=gone + "[/] C:\\").file.parent
+    done = in_process("inspect", "doctor", "--line", 3, "--config-dir", lines)
+    assert f"{gone}[/] C:\\: no recipe there" in done.stdout
+
+
 def test_keys_are_made(tmp_path: Path, command: Command) -> None:
     done = command("inspect", "keys", tmp_path / "keys", "--client", "plc", "--client", "office")
     assert (done.returncode, done.stderr) == (0, "")

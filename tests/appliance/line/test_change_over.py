@@ -249,7 +249,7 @@ def test_the_command_changes_the_line_and_its_file(
         done = command(*words, "other")
         assert (done.returncode, running.recipe_name) == (0, "other"), done.stderr
         assert "recipe other took over from recipe" in done.stdout
-        assert load_line("3", looped.file.parent).config.recipe == "../other"
+        assert load_line("3", looped.file.parent).config.recipe == looped.file.parent.parent / "other"
         unknown = in_process(*words, "ohter")
         assert unknown.returncode == 2
         assert unknown.stderr.count("\n") == 1

@@ -17,12 +17,14 @@ from appliance.plc.image import (
     VERDICT_CODES,
     LineBlock,
     PlcBlock,
+    Row,
     Slot,
     decode_line,
     decode_plc,
     encode_line,
     encode_plc,
     from_registers,
+    image_rows,
     to_registers,
 )
 from appliance.plc.sim.program import SETTLE_S, STALE_S, Event, Memory, Missed, PlcProgram, Seen, Taken
@@ -67,6 +69,19 @@ def test_the_image_has_the_documented_addresses() -> None:
     assert registers[9 : 9 + 27] == [0] * 27
     assert registers[36:45] == [1, 2, 3, 0xB, 2, 4, 0x7FC0, 0, 1]
     assert to_registers(encode_plc(PlcBlock(1, 0x0002_0003, 0x0004_0005))) == [1, 2, 3, 4, 5]
+
+
+def test_the_rows_for_people_are_the_image_without_a_gap() -> None:
+    rows = image_rows()
+    ends = [row.register + row.registers for row in rows]
+    assert [row.register for row in rows] == [0, *ends[:-1]]
+    assert ends[-1] == IMAGE_BYTES // 2
+    assert all(row.byte == 2 * row.register for row in rows)
+    assert rows[8] == Row(
+        11, 2, 22, "Result0.PartId", "UDINT, 32 bits", "VisionSystem.ResultManagement.Results.Result0.PartId", rows[8].meaning
+    )
+    assert (rows[13].register, rows[13].field) == (18, "Result1 to Result7")
+    assert (rows[14].register, rows[14].byte, rows[14].node) == (81, 162, "VisionSystem.Plc.Heartbeat")
 
 
 def test_what_is_encoded_is_decoded() -> None:

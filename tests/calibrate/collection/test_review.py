@@ -154,6 +154,22 @@ def test_the_command_lists_writes_and_sets_aside(
         review(names=["003.png"], json=None, remove_to=None, **run)  # type: ignore[arg-type]
 
 
+def test_names_and_notes_are_listed_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, notes = ("[bold].png", "a[0].png"), ("C:\\", "[/]")
+    pictures = tuple(Reviewed(name, np.nan, np.nan, note) for name, note in zip(names, notes, strict=True))
+    monkeypatch.setattr("calibrate.collection.review.review_folder", lambda *_: Review(pictures, {}, None))
+    monkeypatch.setenv("COLUMNS", "300")
+    folder = tmp_path / "[red]"
+    folder.mkdir()
+    review(names=None, json=None, remove_to=None, line=None, recipe=None, config_dir=None, golden=folder, show=2)
+    told = capsys.readouterr().out
+    assert f"{folder}: 2 golden samples" in told
+    rows = [[cell.strip() for cell in line.split("\u2502")[1:-1]] for line in told.splitlines() if line.startswith("\u2502")]
+    assert rows == [["1", names[0], "nan", "nan", notes[0]], ["2", names[1], "nan", "nan", notes[1]]]
+
+
 def test_files_are_moved_all_or_none_and_never_over_another(tmp_path: Path) -> None:
     folder, to = tmp_path / "golden", tmp_path / "aside"
     folder.mkdir()

@@ -16,7 +16,7 @@ from engines.common.geometry import Geometry
 from tests.virtual_line.product import render
 
 GEOMETRY = Geometry((512, 512), (64, 32, 400, 448), rows=2, columns=2)
-ALLOWED_USERS = ("calibrate/detection/", "calibrate/cli_detectability", "calibrate/reporting/")
+ALLOWED_USERS = ("calibrate/detection/", "calibrate/cli/detectability", "calibrate/reporting/")
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from calibrate import fitting
 from calibrate.cli.main import app
 from calibrate.evaluation.category_result import Result
 from calibrate.evaluation.datasets import find_categories
 from calibrate.evaluation.evaluation import evaluate
 from calibrate.evaluation.kept_results import EvaluateRequest, Finished, identities
+from calibrate.fit import training
 from calibrate.pages.contact_sheet import PAGE
 from engines.common.errors import ConfigError, EngineError, UserError
 from engines.common.images import png_bytes, read_image
@@ -71,7 +71,7 @@ class Ran:
         self.said: list[str] = []
         self.told: list[str] = []
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(fitting, "SAVE_SECONDS", 0.0)
+            patched.setattr(training, "SAVE_SECONDS", 0.0)
             self._interrupted("cloth: fit", times=2)
         self.at_first = self.kept("fit.json")
         self._interrupted("cloth: calibrate", times=1)

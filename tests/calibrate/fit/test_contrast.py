@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from calibrate import contrast
+from calibrate.fit import contrast
 from calibrate.fit.contrast import FEWEST, choose_contrast
 from engines.common.geometry import Geometry
 from engines.networks.backbone import Backbone

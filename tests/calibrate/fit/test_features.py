@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from calibrate import features
+from calibrate.fit import features
 from calibrate.fit.features import FeatureSource, measure, medoid
 from engines.common.geometry import Geometry
 from engines.networks.backbone import Backbone

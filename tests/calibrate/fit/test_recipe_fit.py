@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from calibrate import fitting
+from calibrate.fit import training
 from calibrate.fit.recipe_fit import FitRequest, auto_grid, make_recipe
 from calibrate.fit.training import Progress
 from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
@@ -106,7 +106,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_lay_there(first: Recipe, te
 def test_an_interrupted_fit_goes_on_to_the_same_bytes(
     first: Recipe, ten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
     request, after = FitRequest(ten, tmp_path / "module", steps=STEPS), 5
     _Interrupted(after).run(request)
     assert not (tmp_path / "module").exists()
@@ -122,7 +122,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bytes(
 
 
 def test_a_state_of_another_fit_is_not_taken_up(ten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
     backbone = Backbone("efficientnet-lite0")
     load_imagenet_weights(backbone, "efficientnet-lite0", None)
     state = backbone.levels.state_dict()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
@@ -14,12 +15,15 @@ from scipy import stats
 from calibrate.gauge.advice import findings
 from calibrate.gauge.causes import Look, find_causes, look, reduced
 from calibrate.gauge.study import Count, Header, Study, evaluate
+from calibrate.gauge.study_charts import range_chart, score_chart
 from calibrate.gauge.study_form import make_form
 from calibrate.gauge.study_pictures import Take
 from calibrate.gauge.variation import flip_chance
 from engines.common.errors import ImageError
 from engines.recipe.thresholds import Guarantee, Scale, Thresholds
+from tests.calibrate.pages.page_reader import PageReader
 
+SVG = "{http://www.w3.org/2000/svg}"
 HEADER = Header(
     line="3",
     recipe="bracket",
@@ -269,15 +273,49 @@ def test_the_json_is_the_study_whole() -> None:
 
 def test_the_form_stands_alone_and_says_what_was_studied() -> None:
     study = _study([0.3, 0.5, 0.995, 1.8], truth="ggbb")
-    page = make_form(study)
-    assert not re.search(r"""(src|href)=|https?:|@import|url\(""", page), "nothing is loaded"
+    page = PageReader(make_form(study))
+    assert page.loads_nothing()
     for told in ("line 3", "9f2c9f2c9f2c9f2c", "openvino float32", "version 4", "2026-11-22 06:00 UTC", "Q. Engineer", "AIAG"):
-        assert told in page
-    assert "study-3 &lt;kept&gt;" in page, "text is not markup"
-    assert page.count("<svg") == 2
-    assert page.count('class="pass"') + page.count('class="reject"') == 40 + 4 + 2, "takes, ranges, key"
-    assert "not acceptable" in page or "conditional" in page or "acceptable" in page
-    assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", page.lower())
+        assert told in page.text
+    assert page.tags.count("svg") == 2
+    assert "not acceptable" in page.text or "conditional" in page.text or "acceptable" in page.text
+    assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", page.text.lower())
+
+
+def test_names_in_the_form_are_text() -> None:
+    nasty = """<script>alert("1")</script>' onload="x" & &lt; {{ 7 * 7 }}"""
+    study = _study([0.3, 0.5, 0.995, 1.8], truth="ggbb")
+    pages = []
+    for text in ("anything", nasty):
+        names = dict.fromkeys(("line", "recipe", "engine", "thresholds_engine", "pictures", "created_by"), text)
+        header = msgspec.structs.replace(HEADER, **names)
+        parts = tuple(msgspec.structs.replace(part, name=text) for part in study.parts)
+        pages.append(PageReader(make_form(msgspec.structs.replace(study, header=header, parts=parts))))
+    plain, named = pages
+    assert named.tags == plain.tags, "a name makes no element"
+    assert named.loads_nothing()
+    assert named.text.count(nasty) == plain.text.count("anything") == 2 + 5 + 4 + 2, "title, head, parts, findings"
+
+
+def test_charts_hold_each_take_and_range_and_are_the_same_each_time() -> None:
+    study = _study([0.3, 0.5, 0.995, 1.8], truth="ggbb")
+    scores, ranges = score_chart(study), range_chart(study)
+    assert (scores, ranges) == (score_chart(study), range_chart(study))
+    rejects = sum(not take.passed for take in study.takes)
+    assert 0 < rejects < 40
+    assert _marks(scores, "scores-pass") == 40 - rejects
+    assert _marks(scores, "scores-reject") == rejects
+    over = sum(value > study.ranges.upper for row in study.ranges.values for value in row)
+    assert (_marks(ranges, "ranges-within"), _marks(ranges, "ranges-over")) == (4 - over, over)
+    assert ">threshold 1</text>" in scores
+    assert f">upper control limit {study.ranges.upper:.3g}</text>" in ranges
+    assert ">Score (max) of each take</text>" in scores, "text stays text"
+
+
+def _marks(svg: str, name: str) -> int:
+    """Marks in the group of this name."""
+    groups = [one for one in ElementTree.fromstring(svg).iter(f"{SVG}g") if one.get("id") == name]
+    return sum(len(list(group.iter(f"{SVG}use"))) for group in groups)
 
 
 def test_a_study_in_which_nothing_varies_still_has_a_form() -> None:

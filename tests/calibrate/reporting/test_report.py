@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
@@ -12,56 +10,39 @@ import pytest
 
 from calibrate.detection.detectability import Detectability
 from calibrate.reporting.report import ReportRequest, make_report
+from calibrate.thresholds.calibration import restore_thresholds
 from engines.common.errors import RecipeError
 from engines.common.images import png_bytes, read_image
-from engines.recipe.bundle import Recipe
+from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import FILE, load_thresholds
+from tests.calibrate.pages.page_reader import PageReader
 from tests.virtual_line.product import render
 
-
-class _Reader(HTMLParser):
-    """Every tag's attributes, and all text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.text = ""
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.links += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, "every element is closed in its place"
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+NASTY = """<script>alert("1")</script>' onload="x" & &lt; {{ 7 * 7 }}"""
 
 
 def test_the_report_is_one_file_that_tells_what_was_measured(built: Recipe, golden_folder: Path, tmp_path: Path) -> None:
     own = Path(shutil.copytree(built.folder, tmp_path / "own"))
+    restore_thresholds(load_recipe(own), 1, by=NASTY, note=NASTY)  # the same once more, as version 2
     (own / "report").mkdir()
     (own / "report" / "detectability.png").write_bytes(png_bytes(render(1, None).image))
     seen = Detectability(
-        "made", built.digest, 1, "torch float32", "torch float32", 3, 0, 512, 0.95, 0.95, 0, (), 0, "2026-11-22T00:00:00+00:00"
+        "made", built.digest, 2, "torch float32", "torch float32", 3, 0, 512, 0.95, 0.95, 0, (), 0, "2026-11-22T00:00:00+00:00"
     )
     (own / "report" / "detectability.json").write_bytes(msgspec.json.encode(seen))
     page = make_report(ReportRequest(recipe=own, golden=golden_folder))
-    reader = _Reader()
-    reader.feed(page.read_text())
-    assert not reader.open
-    assert all(link.startswith(("data:image/png;base64,", "#")) for link in reader.links), "no other file, no network"
+    reader = PageReader(page.read_text())
+    assert reader.loads_nothing()
     thresholds = load_thresholds(built)
     assert thresholds is not None
-    text = re.sub(r"\s+", " ", reader.text)
+    text = reader.text
     promise = thresholds.promise[1:]
     for told in (built.digest, promise, thresholds.method, f"{thresholds.score_threshold:.6g}", "openvino float32", "held out"):
         assert told in text
     assert text.count("(limit") == 2 + 3 + 1, (
         "of three good parts the two largest, synthetic defects, and the engine's map error"
     )
+    assert text.count(NASTY) == 2, "who, and why"
     assert "passed" in text
     assert "Not measured yet" not in text
     assert "for other thresholds only" not in text

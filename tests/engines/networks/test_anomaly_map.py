@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
-from engines import scores
+from engines.common import scores
 from engines.networks.anomaly_map import distances, frame_scores, smooth, smoothing_matrix
 
 
