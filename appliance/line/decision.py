@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,7 @@ from engines.recipe.thresholds import Thresholds
 MOST_REGIONS = 16  # in a verdict: the highest peaks
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What a frame's map and scores say. ``passed`` is true only when every check was made and held."""
 
     passed: bool

@@ -20,7 +20,7 @@ def top_k(pixels: int) -> int:
 def all_finite(values: npt.NDArray[np.float32]) -> bool:
     """Whether no value is NaN or infinite: their sum is, then."""
     with np.errstate(invalid="ignore"):  # infinities of both signs add up to NaN, which is as telling
-        return math.isfinite(values.sum(dtype=np.float64))
+        return math.isfinite(np.add.reduce(values, axis=None, dtype=np.float64))
 
 
 def frame_scores(frame_map: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
