@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 import time
 from collections import deque
@@ -18,7 +19,6 @@ from appliance.capture.owner import owned
 from appliance.config.camera import CameraConfig
 from appliance.config.line import Line
 from appliance.line.challenge_watch import conditions_of
-from appliance.line.judging import judge
 from appliance.line.offline import through
 from appliance.line.pipeline import Job
 from appliance.line.recipe_at_work import LoadedRecipe
@@ -134,12 +134,14 @@ def _record(line: Line, loaded: LoadedRecipe, shown: list[Shown], kind: str, by:
 
 
 def _outcome(job: Job[LoadedRecipe], line: Line, known: Known) -> Shown:
-    verdict = judge(job, line.name, 0, 1, simulated=False)
-    over = None
+    decider = job.station.decider
+    verdict = decider.verdict(job, line.name, 0, 1, simulated=False)
+    judgement = None
     if job.slot is not None and verdict.score is not None:
-        over = job.station.decider.reject_margin(job.slot.frame_map, job.slot.scores)
+        judgement = decider.judge(job.slot.frame_map, job.slot.scores)
+    over = math.nan if judgement is None else judgement.margin()
     # Good parts have what is left up to the limit, bad ones what they are beyond it.
-    margin = None if over is None else 1 - over if known.expected == "pass" else over - 1
+    margin = None if not math.isfinite(over) else 1 - over if known.expected == "pass" else over - 1
     return Shown(
         known.name,
         known.sha256,

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from appliance.capture import Frame
 from appliance.config.line import Line, need_archive, need_journal
-from appliance.line.judging import judge
 from appliance.line.offline import through
 from appliance.line.pipeline import Job
 from appliance.line.recipe_at_work import LoadedRecipe
@@ -104,7 +103,7 @@ def replay(line: Line, recipe: Path, parts: Sequence[Archived]) -> Iterator[Repl
 
     def finish(job: Job[LoadedRecipe]) -> Replayed:
         was = next(due).verdict
-        now = judge(job, was.line, was.epoch, was.seq, was.simulated)
+        now = job.station.decider.verdict(job, was.line, was.epoch, was.seq, was.simulated)
         by_circumstances = was.reason in CIRCUMSTANCES
         return Replayed(was, now, () if by_circumstances else differences(was, now), by_circumstances)
 

@@ -30,7 +30,7 @@ class LoadedRecipe(Station):
         self.thresholds_version = thresholds.version if thresholds else None
         self.held_out_scores = thresholds.held_out_scores if thresholds else ()
         self.templates = read_templates(self.recipe, features=False)
-        self.decider = Decider(compared, geometry, ignored_by(self.recipe, thresholds))
+        self.decider = Decider(self.recipe, compared, ignored_by(self.recipe, thresholds))
         config = line.config.engine
         super().__init__(load_engine(self.recipe, config.target, config.precision, config.streams), geometry, config.slots)
 

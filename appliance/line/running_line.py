@@ -24,7 +24,6 @@ from appliance.config.line import Line
 from appliance.line.capture_thread import Capture
 from appliance.line.challenge_watch import ChallengeWatch, conditions_of
 from appliance.line.change_over import ChangeOver
-from appliance.line.judging import judge
 from appliance.line.monitor import Monitor
 from appliance.line.pipeline import STALLED_S, Job, Pipeline
 from appliance.line.recipe_at_work import LoadedRecipe
@@ -221,7 +220,7 @@ class RunningLine:
     def _give_verdict(self, job: Job[LoadedRecipe]) -> None:
         """Judge a job, publish, and give its buffers back."""
         publisher = self._publisher
-        verdict = judge(job, self._line.name, publisher.epoch, publisher.seq + 1, self._camera.simulated)
+        verdict = job.station.decider.verdict(job, self._line.name, publisher.epoch, publisher.seq + 1, self._camera.simulated)
         content = publisher.publish_verdict(verdict)
         if self._journal:
             self._journal.offer(content)

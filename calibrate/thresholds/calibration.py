@@ -18,7 +18,6 @@ from engines.common.errors import ImageError, RecipeError
 from engines.common.files import decode_json
 from engines.common.geometry import Pixels
 from engines.common.images import png_bytes, read_image
-from engines.common.regions import region_level
 from engines.common.scores import SCORES
 from engines.common.synthetic_defects import with_defect
 from engines.proof.build import verify_engine
@@ -173,8 +172,9 @@ def _measure(
     """Scores (n, 3) of the pictures, and for each area the highest level that a region so large exceeds, (n, areas)."""
     scores, levels = [], []
     for done, image in enumerate(images, start=1):
-        scores.append(scorer.measure(image).scores)
-        levels.append([region_level(scorer.frame_map, area) for area in areas])
+        measured = scorer.measure(image)
+        scores.append(measured.scores.astype(np.float64))
+        levels.append([measured.level(area) for area in areas])
         if not (np.isfinite([*scores[-1], *levels[-1]]).all() and min(*scores[-1], *levels[-1]) > 0):
             raise RecipeError(f"{recipe.folder}: the network gives scores that are no positive numbers; fit the recipe again")
         tell(done, len(images))

@@ -94,7 +94,7 @@ class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part passes when its score is at most ``score_threshold`` and no region exceeds ``pixel_threshold``."""
+    """What a part is judged by: its score and the regions of its map, see `engines.judgement`."""
 
     version: Annotated[int, Meta(ge=1)]
     recipe_digest: Sha256
@@ -127,10 +127,6 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def held_out_scores(self) -> tuple[float, ...]:
         """Of the held-out golden samples."""
         return tuple(sample.score for sample in self.samples)
-
-    def passes(self, score: float, level: float) -> bool:
-        """Whether a part of this score (the kind that was chosen) and region level passes; NaN does not."""
-        return score <= self.score_threshold and level <= self.pixel_threshold
 
     def deviation(self, score: float, level: float) -> float:
         """How far such a part is from typical; beyond ``limit`` it is rejected."""

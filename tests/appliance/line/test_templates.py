@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from appliance.line.change_over import ask_for_recipe
-from appliance.line.judging import matched
+from appliance.line.decision import matched
 from appliance.line.running_line import RunningLine
 from appliance.messages.schema import TemplateMatch
 from appliance.records.part_picture import part_picture

@@ -92,8 +92,8 @@ def _study(
 
 
 def _take(part: str, appraiser: str, name: str, score: float, level: float, seen: Look) -> Take:
-    deviation, passed = THRESHOLDS.deviation(score, level), THRESHOLDS.passes(score, level)
-    return Take(part, appraiser, name, score, level, deviation, passed, seen)
+    passed = score <= THRESHOLDS.score_threshold and level <= THRESHOLDS.pixel_threshold
+    return Take(part, appraiser, name, score, level, THRESHOLDS.deviation(score, level), passed, seen)
 
 
 def _said(study: Study) -> str:

@@ -24,7 +24,7 @@ from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ConfigError, ImageError, RecipeError, UserError
 from engines.common.geometry import Pixels
 from engines.common.images import png_bytes, read_image
-from engines.judgement import reject_margin
+from engines.judgement import judge
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import FILE
 from tests.appliance.conftest import emulated
@@ -97,12 +97,12 @@ def test_takes_are_measured_and_judged_as_the_line_does(
         ("part-2-bad", "0.png"),
     ]
     thresholds = gauge.thresholds
-    with Scorer(gauge.recipe, minimum_area=thresholds.minimum_area) as scorer:
+    with Scorer(gauge.recipe) as scorer:
         for i in range(PARTS):
             take = takes[i * REPEATS + 1]
-            scores = scorer.measure(pictures[i, 1][0]).scores
-            assert take.score == scores[["std", "max", "top-k mean"].index(thresholds.score)]
-            assert take.passed == (reject_margin(scorer.frame_map, scores.astype(np.float32), thresholds) <= 1)
+            measured = scorer.measure(pictures[i, 1][0])
+            assert take.score == measured.scores[["std", "max", "top-k mean"].index(thresholds.score)]
+            assert take.passed == (judge(measured, thresholds).margin() <= 1)
     for i in range(PARTS):
         shifts = np.array([pictures[i, k][1] for k in range(REPEATS)])
         seen = np.array([take.look.x for take in takes[i * REPEATS : (i + 1) * REPEATS]])

@@ -20,7 +20,7 @@ from engines.common.images import png_bytes, read_image
 from engines.common.scores import SCORES
 from engines.proof.admission import engine_folder, load_engine, read_record
 from engines.recipe.bundle import Recipe, load_recipe
-from engines.recipe.thresholds import FILE, HISTORY, IGNORE_MASK, Thresholds, load_history, load_thresholds
+from engines.recipe.thresholds import FILE, HISTORY, IGNORE_MASK, Scored, Thresholds, load_history, load_thresholds
 from tests.virtual_line.product import render, save_parts
 
 
@@ -29,6 +29,10 @@ class Calibrate(Protocol):
 
     def __call__(self, **changes: Any) -> Thresholds:
         """``changes`` to the request."""
+
+
+def _passes(one: Scored, thresholds: Thresholds) -> bool:
+    return one.score <= thresholds.score_threshold and one.level <= thresholds.pixel_threshold
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +81,7 @@ def test_each_calibration_is_a_new_signed_version_and_every_one_is_kept(own: Rec
     assert first.score == max(first.candidates, key=lambda name: first.candidates[name].margin)
     assert len(first.samples) == 4
     assert first.guarantee.more_needed == 299 - 4
-    assert all(first.passes(one.score, one.level) and one.deviation <= first.limit for one in first.samples)
+    assert all(_passes(one, first) and one.deviation <= first.limit for one in first.samples)
     assert first.guarantee.estimate is not None
     assert second.guarantee.estimate is not None
     assert second.guarantee.estimate.limit < first.guarantee.estimate.limit, "more good parts may be rejected"
@@ -123,7 +127,7 @@ def test_known_rejects_are_told_of_and_traded_against_false_rejects(calibrate: C
     assert [one.name for one in made.rejects] == ["0.png", "1.png", "2.png"]
     found = detection(made)
     assert found.of == 3
-    assert found.found == sum(not made.passes(one.score, one.level) for one in made.rejects)
+    assert found.found == sum(not _passes(one, made) for one in made.rejects)
     assert 0 <= found.low <= found.share <= found.high <= 1
     rows = trade_off(made)
     assert [row.rejected for row in rows] == [0, 0, 1, 2, 3], "the present limit, then each held-out sample's"
