@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from pypylon import pylon
 
-from appliance.capture import Camera, CameraError, CameraLostError, Frame, make_camera
+from appliance.capture import Camera, CameraError, CameraLostError, Frame
 from engines.common.geometry import Pixels
-from tests.appliance.conftest import MakeLine, emulated, save_noise
+from tests.appliance.conftest import MakeLine, camera_of, emulated, save_noise
 
 SIDE = 64
 Connect = Callable[..., Camera]
@@ -28,7 +28,7 @@ def connect(make_line: MakeLine) -> Iterator[Connect]:
     def make(features: dict[str, object], deadline_ms: int = 20_000, **settings: object) -> Camera:
         table = {"kind": "pylon", "serial": "0815-0000", "trigger": "software", "rate": 1_000, "features": features}
         line = make_line(camera=table | settings, decision={"deadline_ms": deadline_ms})
-        made.append(make_camera(line, (SIDE, SIDE)))
+        made.append(camera_of(line, (SIDE, SIDE)))
         return made[-1]
 
     yield make
@@ -252,7 +252,7 @@ def test_an_absent_camera_is_told_with_those_that_are_there(connect: Connect) ->
 
 def test_more_cameras_than_one_want_a_serial_number(make_line: MakeLine) -> None:
     with pytest.raises(CameraError, match=r"more than one fits .*0815-0000.*; set camera\.serial"):
-        make_camera(make_line(camera={"kind": "pylon"}), (SIDE, SIDE)).open()
+        camera_of(make_line(camera={"kind": "pylon"}), (SIDE, SIDE)).open()
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from appliance.capture import CameraError, CameraLostError, Frame
+from appliance.capture.pylon_camera import Config
 from appliance.capture.supervised import SupervisedCamera
-from appliance.config.camera import CameraConfig, PylonConfig
+from appliance.config.camera import CameraConfig
 from appliance.line.running_line import RunningLine
 from appliance.messages.notices import Notice
 from appliance.messages.schema import AlarmKind, Severity
@@ -64,7 +65,9 @@ def watched(make_line: MakeLine, wait_for_it: bool = False, **table: object) -> 
     line = make_line(camera=camera)
     config = line.config.camera
     assert isinstance(config, CameraConfig)
-    supervised = SupervisedCamera(line, config, notify, wait_for_it)
+    supervised = SupervisedCamera(
+        config, line.file, line.config.decision.deadline_ms, line.config.engine.slots, notify, wait_for_it
+    )
     supervised.frame_size = (SIDE, SIDE)
     try:
         supervised.open()
@@ -229,10 +232,10 @@ def test_a_picture_that_is_too_large_is_a_frame_without_picture(make_line: MakeL
 
 
 def test_stall_times_follow_the_trigger() -> None:
-    assert PylonConfig(trigger="hardware").stall_s == float("inf")
-    assert PylonConfig(trigger="free").stall_s == 2.0
-    assert PylonConfig(trigger="software", timeout_ms=500).stall_s == 1.5
-    assert PylonConfig(trigger="hardware", stall_ms=250).stall_s == 0.25
+    assert Config(trigger="hardware").stall_s == float("inf")
+    assert Config(trigger="free").stall_s == 2.0
+    assert Config(trigger="software", timeout_ms=500).stall_s == 1.5
+    assert Config(trigger="hardware", stall_ms=250).stall_s == 0.25
 
 
 @pytest.mark.parametrize("trigger", ["software", "free"])
