@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -242,7 +243,10 @@ class PylonCamera:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).split(" : ")[0].splitlines()[0]
+    """What pylon says, without the node that it is about and the place in its source."""
+    parts = str(error).splitlines()[0].split(" : ")
+    said = [part for part in parts if not re.match(r"(Feature|Node) '[^']*'$|\w+Exception thrown ", part)]
+    return (said or parts)[0].rstrip(".")
 
 
 def connect(config: Config, file: Path, _frame_size: object, deadline_ms: int) -> PylonCamera:

@@ -20,7 +20,7 @@ import msgspec
 from engines.common.errors import ConfigError
 
 T = TypeVar("T")
-OURS = ("appliance.", "engines.")
+OURS = ("appliance", "engines")
 
 
 class KindTable:
@@ -52,11 +52,11 @@ class KindTable:
         try:
             return getattr(importlib.import_module(self.kinds[self.kind]), function)(self, *arguments)
         except ModuleNotFoundError as error:
-            if self.extra is None or f"{error.name}.".startswith(OURS):
+            package = (error.name or "").partition(".")[0]
+            if self.extra is None or package in OURS:
                 raise
             raise ConfigError(
-                f'{self.key}.kind = "{self.kind}" needs the package {error.name}; run: pip install '
-                f"'tfa-inspect[{self.extra}]'"
+                f"{self.key}.kind = \"{self.kind}\" needs the package {package}; run: pip install 'tfa-inspect[{self.extra}]'"
             ) from error
 
 

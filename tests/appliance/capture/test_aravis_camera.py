@@ -156,18 +156,26 @@ def test_an_absent_camera_is_told_with_those_that_are_there(connect: Callable[..
 
 @needs_aravis
 @pytest.mark.parametrize(
-    ("feature", "expected"),
+    ("name", "value", "offered"),
     [
-        ({"Widht": 64}, "camera.features.Widht: this camera has no such feature"),
-        ({"Width": "wide"}, r"camera.features.Width: the camera refuses 'wide' \("),
-        ({"TriggerSource": "Bogus"}, "camera.features.TriggerSource: the camera refuses 'Bogus'"),
+        ("Width", "wide", "1 to 2048 in steps of 1"),
+        ("AcquisitionFrameRate", "x", "0.1 to 1000"),
+        ("TriggerSource", "Bogus", "Line0, Software"),
+        ("PixelFormat", "RGB9", ".*, Mono8, RGB8, Mono16"),
     ],
 )
-def test_refused_settings_are_named(connect: Callable[..., Camera], feature: dict[str, object], expected: str) -> None:
-    with fake_camera("T1"):
-        camera = connect(features=feature)
-        with pytest.raises(CameraError, match=expected):
-            camera.open()
+def test_a_value_that_is_refused_is_told_with_what_the_camera_offers(
+    connect: Callable[..., Camera], name: str, value: object, offered: str
+) -> None:
+    told = rf"3\.toml: camera\.features\.{name}: the camera refuses {value!r} \(.+\); it offers {offered}; correct the value$"
+    with fake_camera("T1"), pytest.raises(CameraError, match=told):
+        connect(features={name: value}).open()
+
+
+@needs_aravis
+def test_a_feature_that_there_is_not_is_named(connect: Callable[..., Camera]) -> None:
+    with fake_camera("T1"), pytest.raises(CameraError, match=r"camera\.features\.Widht: this camera has no such feature"):
+        connect(features={"Widht": 64}).open()
 
 
 def test_without_aravis_the_mend_is_told(make_line: MakeLine, monkeypatch: pytest.MonkeyPatch) -> None:

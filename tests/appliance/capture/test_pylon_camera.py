@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from pypylon import pylon
 
 from appliance.capture import Camera, CameraError, CameraLostError, Frame
+from engines.common.errors import ConfigError
 from engines.common.geometry import Pixels
 from tests.appliance.conftest import MakeLine, camera_of, emulated, save_noise
 
@@ -259,8 +261,6 @@ def test_more_cameras_than_one_want_a_serial_number(make_line: MakeLine) -> None
     ("features", "expected"),
     [
         ({"Widht": 64}, r"camera\.features\.Widht: this camera has no such feature"),
-        ({"Width": 100_000}, r"camera\.features\.Width: the camera refuses 100000 .*; correct the value"),
-        ({"PixelFormat": "Purple"}, r"camera\.features\.PixelFormat: the camera refuses 'Purple'"),
         ({"SensorWidth": 64}, r"camera\.features\.SensorWidth: cannot be set as the camera stands now"),
     ],
 )
@@ -271,3 +271,28 @@ def test_a_feature_that_cannot_be_had_is_named_and_the_camera_let_go(
     with pytest.raises(CameraError, match=expected):
         camera.open()
     assert camera.stop() == [], "nothing is open"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "offered"),
+    [
+        ("Width", 100_000, "1 to 4096 in steps of 1"),
+        ("Width", "wide", "1 to 4096 in steps of 1"),
+        ("ExposureTimeAbs", -1, "100 to 3000000"),
+        ("ReverseX", "maybe", "true, false"),
+        ("PixelFormat", "RGB8", r"Mono8, .*RGB8Packed, .*BayerBG16"),
+    ],
+)
+def test_a_value_that_is_refused_is_told_with_what_the_camera_offers(
+    connect: Connect, name: str, value: object, offered: str
+) -> None:
+    told = rf"3\.toml: camera\.features\.{name}: the camera refuses {value!r} \(.+\); it offers {offered}; correct the value$"
+    with pytest.raises(CameraError, match=told):
+        connect({name: value}).open()
+
+
+def test_a_missing_package_is_named_with_what_installs_it(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pypylon", None)
+    told = r"camera\.kind = \"pylon\" needs the package pypylon; run: pip install 'tfa-inspect\[pylon\]'"
+    with pytest.raises(ConfigError, match=told):
+        connect({})
