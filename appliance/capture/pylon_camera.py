@@ -80,7 +80,7 @@ class PylonCamera:
         except self._genicam.GenericException as error:
             self.close()
             raise CameraLostError(
-                f"{self._line_file}: camera {self._config.identity}: cannot be opened ({_first_line(error)}); "
+                f"{self._line_file}: camera {self._config.identity}: cannot be opened ({_said(error)}); "
                 "close whatever else uses it (pylon Viewer?) and check its cable and address"
             ) from error
         except CameraError:
@@ -97,7 +97,7 @@ class PylonCamera:
                 raise self._gone("lost")
             return self._frames(result)
         except self._genicam.GenericException as error:
-            raise self._gone(f"lost ({_first_line(error)})") from error
+            raise self._gone(f"lost ({_said(error)})") from error
 
     def stop(self) -> list[Frame]:
         """See `Camera.stop`."""
@@ -109,7 +109,7 @@ class PylonCamera:
                 frames += self._frames(self._camera.RetrieveResult(0, self._pylon.TimeoutHandling_Return))
             self._camera.StopGrabbing()
         except self._genicam.GenericException as error:
-            raise self._gone(f"lost while stopping ({_first_line(error)})") from error
+            raise self._gone(f"lost while stopping ({_said(error)})") from error
         return frames
 
     def close(self) -> None:
@@ -160,7 +160,7 @@ class PylonCamera:
         try:
             node.FromString(str(value).lower() if isinstance(value, bool) else str(value))
         except self._genicam.GenericException as error:
-            raise refusal(where, value, _first_line(error), self._offered(node)) from error
+            raise refusal(where, value, _said(error), self._offered(node)) from error
 
     def _offered(self, node: Any) -> str:
         """What a feature can be set to as the camera stands now."""
@@ -242,7 +242,7 @@ class PylonCamera:
         return Frame(number, time.monotonic_ns(), 0, None, fault, silent=silent)
 
 
-def _first_line(error: Exception) -> str:
+def _said(error: Exception) -> str:
     """What pylon says, without the node that it is about and the place in its source."""
     parts = str(error).splitlines()[0].split(" : ")
     said = [part for part in parts if not re.match(r"(Feature|Node) '[^']*'$|\w+Exception thrown ", part)]
