@@ -6,6 +6,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,7 @@ class AravisCamera:
                 "close whatever else uses it and check its cable and address"
             ) from error
         except CameraError:
+            self._give_up_control()
             self.close()
             raise
 
@@ -115,6 +117,12 @@ class AravisCamera:
         self._stream = self._chunks = self._camera = None
 
     # Opening
+
+    def _give_up_control(self) -> None:
+        """While something still refers to the camera: who keeps an error of `open`, with its frames, does."""
+        if self._camera is not None and self._camera.is_gv_device():
+            with suppress(self._glib.GError):  # then the camera ends it by itself, after 3 s without a word
+                self._camera.get_device().leave_control()
 
     def _find(self) -> str:
         """Aravis's name of the configured camera; CameraLostError lists what is there instead."""

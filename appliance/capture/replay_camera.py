@@ -54,9 +54,9 @@ class ReplayCamera:
     simulated = True
     state: CameraState = "here"
 
-    def __init__(self, config: Config, frame_size: tuple[int, int] | None) -> None:
+    def __init__(self, config: Config, line_file: Path, frame_size: tuple[int, int] | None) -> None:
         """``frame_size`` (width, height) is what pictures are resized to, where that is asked for; None: not known yet."""
-        self._config, self._source = config, config.source
+        self._config, self._line_file, self._source = config, line_file, config.source
         self._frame_size = frame_size if config.resize else None
         self._pictures: Iterator[Picture] = iter(())
         self._period = 1.0 / config.rate if config.rate else 0.0
@@ -72,13 +72,14 @@ class ReplayCamera:
             files = sorted(file for file in self._source.rglob("*") if file.suffix.lower() in SUFFIXES)
             if not files:
                 raise CameraError(
-                    f"{self._source}: no picture to replay; set camera.source to a folder of pictures or a video file"
+                    f"{self._line_file}: {self._source}: no picture to replay; set camera.source to a folder of pictures or "
+                    "a video file"
                 )
             self._pictures = self._folder(files)
         elif self._source.is_file():
             self._pictures = self._video()
         else:
-            raise CameraError(f"{self._source}: no such folder or video file; correct camera.source in the line's file")
+            raise CameraError(f"{self._line_file}: {self._source}: no such folder or video file; correct camera.source")
         self._due = time.monotonic()
 
     def grab(self, timeout_s: float) -> list[Frame]:
@@ -145,7 +146,10 @@ class ReplayCamera:
             finally:
                 video.release()
             if index == 0:
-                raise CameraError(f"{self._source}: no frame can be read from this file; give a video that OpenCV can decode")
+                raise CameraError(
+                    f"{self._line_file}: {self._source}: no frame can be read from this file; "
+                    "set camera.source to a video that OpenCV can decode"
+                )
             if not self._config.loop:
                 return
 
@@ -158,6 +162,6 @@ class ReplayCamera:
         return np.asarray(cv2.resize(image, self._frame_size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def connect(config: Config, _file: Path, frame_size: tuple[int, int] | None, _deadline_ms: int) -> ReplayCamera:
+def connect(config: Config, file: Path, frame_size: tuple[int, int] | None, _deadline_ms: int) -> ReplayCamera:
     """The replay of a line."""
-    return ReplayCamera(config, frame_size)
+    return ReplayCamera(config, file, frame_size)

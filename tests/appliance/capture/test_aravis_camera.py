@@ -17,10 +17,9 @@ from appliance.capture import Camera, CameraError, CameraLostError, Frame
 from tests.appliance.conftest import MakeLine, camera_of, wait_for
 
 FAKE = shutil.which("arv-fake-gv-camera-0.8")
-needs_aravis = pytest.mark.skipif(
-    FAKE is None or importlib.util.find_spec("gi") is None,
-    reason="needs: apt install aravis-tools gir1.2-aravis-0.8 python3-gi, then make aravis",
-)
+HERE = FAKE is not None and importlib.util.find_spec("gi") is not None
+NO_ARAVIS = "" if HERE else "needs: apt install aravis-tools gir1.2-aravis-0.8 python3-gi, then make aravis"
+needs_aravis = pytest.mark.skipif(bool(NO_ARAVIS), reason=NO_ARAVIS)
 SIDE = 128
 FEATURES = {"Width": SIDE, "Height": SIDE, "AcquisitionFrameRate": 50.0}
 
