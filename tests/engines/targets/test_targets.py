@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engines import scores
+from engines.common import scores
 from engines.common.errors import EngineError
 from engines.common.images import read_image
 from engines.graph.assembly import load_graph
