@@ -8,6 +8,8 @@ A target's module has
     build(recipe, precision, folder, golden, attempt)     golden: cut golden samples, each (tiles, side, side, 3)
     attempts(precision) -> int                            ways to build, from the fastest to the most exact
     versions() -> dict                                    libraries and hardware that the answer depends on
+
+`load` refuses more than one stream with `need_one_stream`, unless its line in `TARGETS` says that it has streams.
 """
 
 from __future__ import annotations

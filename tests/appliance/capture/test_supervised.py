@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -222,6 +224,16 @@ def test_at_first_an_absent_camera_and_a_refused_setting_are_errors(make_line: M
     ):
         pass
     assert not camera_processes()
+
+
+def test_a_missing_library_in_the_cameras_process_is_told_with_what_installs_it(
+    make_line: MakeLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pypylon.py").write_text('raise ModuleNotFoundError("no", name="pypylon.pylon")', encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    told = r"^camera\.kind = \"pylon\" needs the package pypylon; run: pip install 'tfa-inspect\[pylon\]'$"
+    with pytest.raises(CameraError, match=told), watched(make_line, wait_for_it=True):
+        pass
 
 
 def test_a_picture_that_is_too_large_is_a_frame_without_picture(make_line: MakeLine, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +12,25 @@ import numpy as np
 import pytest
 
 from appliance.capture import Frame
+from appliance.capture.supervised import SupervisedCamera
 from appliance.checks.doctor import examine
-from appliance.config.camera import CAMERAS
+from appliance.config.camera import CAMERAS, CameraConfig
 from appliance.config.line import need_plc
 from appliance.config.plc import PLCS
 from appliance.plc.image import LineBlock, PlcBlock
 from appliance.plc.sim import make_side
 from engines.common.errors import ConfigError
 from engines.recipe.bundle import Recipe
-from tests.appliance.conftest import MadeEngine, MakeLine, assert_counted, camera_of, inspect_all, plc_of, verdicts_of
+from tests.appliance.conftest import (
+    MadeEngine,
+    MakeLine,
+    assert_counted,
+    camera_of,
+    inspect_all,
+    plc_of,
+    unexpected,
+    verdicts_of,
+)
 
 CAMERA = """
     from typing import Annotated
@@ -159,6 +170,30 @@ def test_a_line_with_a_new_kind_of_camera_gives_verdicts(
     verdicts = verdicts_of(inspect_all(make_line(recipe=recipe.folder, camera=twilight)))
     assert_counted(verdicts, 3)
     assert made_engine.calls >= 3
+
+
+def test_a_new_kind_with_a_driver_works_in_a_process_of_its_own(
+    make_line: MakeLine, write_module: WriteModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which this process only knows the kind and its table; the line is added in both."""
+    driven = CAMERA.replace("AnyCameraConfig, msgspec.Struct,", "CameraConfig,").replace("AnyCameraConfig", "CameraConfig")
+    write_module("twilight_camera", driven)
+    line_in_the_table = 'CAMERAS["twilight"] = "twilight_camera"'
+    write_module("sitecustomize", f"from appliance.config.camera import CAMERAS\n{line_in_the_table}\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setitem(CAMERAS, "twilight", "twilight_camera")
+    config = make_line(camera={"kind": "twilight", "parts": 100}).config.camera
+    assert isinstance(config, CameraConfig)
+    camera = SupervisedCamera(config, tmp_path / "3.toml", 500, 3, unexpected, wait_for_it=False)
+    camera.frame_size = (8, 6)
+    try:
+        camera.open()
+        frames: list[Frame] = []
+        while len(frames) < 3:
+            frames += camera.grab(1.0)
+        assert [(frame.number, int(np.max(frame.image))) for frame in frames[:3]] == [(1, 1), (2, 2), (3, 3)]
+    finally:
+        camera.close()
 
 
 def test_a_new_kind_of_plc_and_its_simulation_exchange_blocks(
