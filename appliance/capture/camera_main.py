@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.capture import Camera, CameraError, CameraLostError, Frame, make_camera
+from appliance.capture import Camera, CameraLostError, Frame, make_camera
 from appliance.capture.wire import BEAT_S, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Order
-from appliance.config.line import Line
+from engines.common.errors import UserError
 
 GRAB_TIMEOUT_S = 0.1
 PR_SET_PDEATHSIG = 1
@@ -59,13 +59,13 @@ class CameraMain:
         self._free = list(range(begin.slots))
         camera: Camera | None = None
         try:
-            camera = make_camera(Line(begin.name, Path(begin.file), begin.config), begin.frame_size)
+            camera = make_camera(begin.camera, Path(begin.file), begin.frame_size, begin.deadline_ms)
             camera.open()
             self._moved_ns = time.monotonic_ns()
             self._channel.send(Opened(camera.simulated))
             self._bring_all(camera)
             self._channel.send(Halted())
-        except CameraError as error:
+        except UserError as error:
             self._channel.send(Failed(str(error), isinstance(error, CameraLostError)))
         finally:
             if camera is not None:

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from appliance.capture import CameraError, CameraLostError, Frame
 from appliance.capture.wire import LARGEST, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Report
 from appliance.config.camera import CameraConfig
-from appliance.config.line import Line
 
 OPEN_S = 30.0  # finding a camera in the network and reading its description takes seconds
 SILENT_S = 0.15  # without a sign of life: something is wrong; the PLC is to know within three heartbeats
@@ -46,16 +46,14 @@ class CameraProcess:
         self.opened = False
         self.simulated = False
 
-    def begin(self, line: Line, frame_size: tuple[int, int], slots: int) -> None:
-        """Have the camera opened; `take` then tells how that ended."""
-        config = line.config.camera
-        assert isinstance(config, CameraConfig), "other cameras have no process"
+    def begin(self, config: CameraConfig, file: Path, deadline_ms: int, frame_size: tuple[int, int], slots: int) -> None:
+        """Have the camera opened, with room for so many pictures; `take` then tells how that ended."""
         self._config, self._name = config, config.identity
         self._size = frame_size[0] * frame_size[1] * 3
         os.ftruncate(self._memory_fd, self._size * slots)
         self._memory = np.frombuffer(mmap.mmap(self._memory_fd, self._size * slots), np.uint8)
         try:
-            self._channel.send(Begin(line.name, str(line.file), line.config, frame_size, slots))
+            self._channel.send(Begin(config, str(file), deadline_ms, frame_size, slots))
         except OSError as error:
             raise self._gone() from error
 

@@ -8,11 +8,11 @@ camera is gone, triggers that are counted here get their frame, without a pictur
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.process import CameraProcess
 from appliance.config.camera import CameraConfig
-from appliance.config.line import Line
 from appliance.messages.notices import Notify
 from appliance.messages.schema import AlarmKind
 
@@ -25,10 +25,16 @@ class SupervisedCamera:
 
     patient = False
 
-    def __init__(self, line: Line, config: CameraConfig, notify: Notify, wait_for_it: bool) -> None:
-        """Start the process; ``wait_for_it``: a camera that is absent at `open` is no error, and tried again."""
-        self._line, self._config, self._notify, self._wait_for_it = line, config, notify, wait_for_it
-        self._slots = line.config.engine.slots + SPARE_SLOTS
+    def __init__(
+        self, config: CameraConfig, file: Path, deadline_ms: int, in_flight: int, notify: Notify, wait_for_it: bool
+    ) -> None:
+        """Start the process, with room for ``in_flight`` frames at the engine; ``file`` and ``deadline_ms``: see `make_camera`.
+
+        ``wait_for_it``: a camera that is absent at `open` is no error, and tried again.
+        """
+        self._config, self._file, self._deadline_ms = config, file, deadline_ms
+        self._notify, self._wait_for_it = notify, wait_for_it
+        self._slots = in_flight + SPARE_SLOTS
         self._process: CameraProcess | None = CameraProcess()
         self.frame_size = (0, 0)  # the recipe's (width, height); to be set before `open`
         self._number = self._offset = 0  # of the newest frame; of the process's first one
@@ -48,7 +54,7 @@ class SupervisedCamera:
         """See `Camera.open`. Raises CameraLostError only when an absent camera is not waited for."""
         assert self._process is not None, "opened once"
         try:
-            self._process.begin(self._line, self.frame_size, self._slots)
+            self._begin(self._process)
             while not self._process.opened:
                 self._process.take(0.1)
             self._is_open()
@@ -103,6 +109,9 @@ class SupervisedCamera:
             self._due_s = frames[-1].captured_ns / 1e9
         return frames
 
+    def _begin(self, process: CameraProcess) -> None:
+        process.begin(self._config, self._file, self._deadline_ms, self.frame_size, self._slots)
+
     def _is_open(self) -> None:
         assert self._process is not None, "just opened"
         self.simulated = self._process.simulated
@@ -131,7 +140,7 @@ class SupervisedCamera:
         now = time.monotonic()
         if now >= self._next_try_s:
             self._process = CameraProcess()
-            self._process.begin(self._line, self.frame_size, self._slots)
+            self._begin(self._process)
         else:
             until = min(self._next_try_s, self._next_due_s() if self._config.counted else now + timeout_s)
             time.sleep(min(timeout_s, max(0.0, until - now)))

@@ -97,7 +97,8 @@ def show_parts(line: Line, loaded: LoadedRecipe, each: int, ask: Ask) -> Iterato
                 waiting.append(Known(f"{kind} part {i}", expected, digest))
                 yield frame
 
-    with owned(line), _opened(make_camera(line, loaded.geometry.frame)) as camera:
+    made = make_camera(config, line.file, loaded.geometry.frame, line.config.decision.deadline_ms)
+    with owned(line), _opened(made) as camera:
         yield from through(loaded, frames(camera), lambda job: _outcome(job, line, waiting.popleft()), in_flight=1)
 
 

@@ -17,7 +17,8 @@ from appliance.config.plc import AnyPlcConfig
 from appliance.config.publish import PublishConfig
 from appliance.config.records import ArchiveConfig, ChallengeConfig, JournalConfig
 from engines.common.errors import ConfigError
-from engines.common.line_file import LineRecipe, decode_toml, line_file
+from engines.common.line_file import LineRecipe, line_file
+from engines.common.typed_toml import decode_toml
 from engines.recipe.sensitivity_changes import MOST
 
 

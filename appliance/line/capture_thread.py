@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 from appliance.capture import Camera, CameraError, EndOfFrames, Frame
-from appliance.config.camera import CameraConfig
 from appliance.config.line import Line
 from appliance.line.pipeline import STALLED_S, Pipeline
 from appliance.messages.notices import Notify
@@ -23,8 +22,7 @@ class Capture:
         self, line: Line, camera: Camera, pipeline: Pipeline[Any], stop: threading.Event, notify: Notify, parts: int | None
     ) -> None:
         """The camera is open."""
-        config = line.config.camera
-        self._counted = not isinstance(config, CameraConfig) or config.counted
+        self._counted = line.config.camera.counted
         self._camera, self._pipeline, self._stop, self._notify, self._parts = camera, pipeline, stop, notify, parts
         self._deadline_ns = line.config.decision.deadline_ms * 1_000_000
         self._submitted = 0

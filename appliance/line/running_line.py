@@ -58,7 +58,9 @@ class RunningLine:
         with ExitStack() as opened:
             config = line.config.camera
             if isinstance(config, CameraConfig):  # its process starts while the engine is loaded
-                supervised = self._camera = SupervisedCamera(line, config, self._notify, wait_for_camera)
+                supervised = self._camera = SupervisedCamera(
+                    config, line.file, line.config.decision.deadline_ms, line.config.engine.slots, self._notify, wait_for_camera
+                )
                 opened.callback(supervised.close)
                 loaded = LoadedRecipe(line, line.config.recipe)
                 opened.callback(loaded.close)
@@ -66,7 +68,7 @@ class RunningLine:
             else:
                 loaded = LoadedRecipe(line, line.config.recipe)
                 opened.callback(loaded.close)
-                self._camera = make_camera(line, loaded.geometry.frame)
+                self._camera = make_camera(config, line.file, loaded.geometry.frame, line.config.decision.deadline_ms)
                 opened.callback(self._camera.close)
             need_challenge(line, conditions_of(line, loaded))
             self._camera.open()

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from engines.common.errors import ConfigError
 from engines.common.line_file import read_line_recipe
+from engines.targets import TARGET_NAMES, default_precision
 
 console = Console(soft_wrap=True)
 
@@ -19,9 +20,7 @@ LineName = Annotated[
 ]
 RecipeDir = Annotated[Path | None, typer.Option("--recipe", help="Recipe folder, instead of --line.")]
 GoldenDir = Annotated[Path | None, typer.Option("--golden", help="Folder of golden samples that the fit used.")]
-Target = Annotated[
-    str | None, typer.Option("--target", help="torch, openvino or tensorrt. Default: the line's, or else torch.")
-]
+Target = Annotated[str | None, typer.Option("--target", help=f"{TARGET_NAMES}. Default: the line's, or else torch.")]
 PrecisionName = Annotated[
     str | None, typer.Option("--precision", help="Of the target. Default: the line's, or else the target's first one.")
 ]
@@ -68,8 +67,6 @@ def subject(
         raise ConfigError("which recipe? give --line 3, or --recipe DIR with --golden DIR")
     if target is None:
         return Subject(recipe, golden, served[0], precision or served[1])
-    from engines.targets import default_precision
-
     return Subject(recipe, golden, target, precision or default_precision(target))
 
 

@@ -14,6 +14,7 @@ from engines.common.console import new_app, run_app
 from engines.common.errors import ConfigError, EngineError
 from engines.common.line_file import read_line_recipe
 from engines.common.progress import Steps
+from engines.targets import PRECISION_NAMES, TARGET_NAMES
 
 if TYPE_CHECKING:
     from engines.recipe.bundle import Recipe
@@ -35,10 +36,10 @@ Line = Annotated[str | None, typer.Option(help="Line whose recipe is meant; its 
 RecipeDir = Annotated[Path | None, typer.Option("--recipe", help="Recipe folder, instead of --line.")]
 Golden = Annotated[Path | None, typer.Option(help="Folder of golden samples that the fit used.")]
 Rejects = Annotated[Path | None, typer.Option(help="Folder of known rejects to compare on, too.")]
-Target = Annotated[str, typer.Option(help="torch, openvino or tensorrt.")]
+Target = Annotated[str, typer.Option(help=f"{TARGET_NAMES}.")]
 PrecisionName = Annotated[
     str | None,
-    typer.Option("--precision", help="float32, bfloat16, float16 or int8; a target has some of them. Default: its first one."),
+    typer.Option("--precision", help=f"{PRECISION_NAMES}; a target has some of them. Default: its first one."),
 ]
 ConfigDir = Annotated[Path | None, typer.Option(help="Folder of the line files.")]
 

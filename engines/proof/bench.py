@@ -20,12 +20,12 @@ from engines.common.errors import UserError
 from engines.proof.admission import RECORD, load_engine, need_proven, read_record
 from engines.recipe.bundle import load_recipe
 from engines.recipe.templates import read_templates
-from engines.targets import EngineSlot
+from engines.targets import TARGETS, EngineSlot
 
 WARM, FRAMES, IN_FLIGHT = 10, 100, 4
 GEMM_SIDE, GEMM_ROUNDS = 2_048, 12
 # Torch has no 8-bit product on a CPU: int8 is compared with bfloat16's.
-CEILING_TYPE = {"float32": "float32", "bfloat16": "bfloat16", "int8": "bfloat16", "float16": "float16"}
+CEILING_TYPE = {"int8": "bfloat16"}
 
 
 class BenchRow(msgspec.Struct, frozen=True):
@@ -65,10 +65,10 @@ def bench(recipe_folder: Path, frames: int, tell: Callable[[str], None]) -> list
     rows: list[BenchRow] = []
     of_torch: dict[int, float] = {}  # frames a second by the number in flight; measured first
     for target, precision in engines:
-        ceiling = in_process(_ceiling, CEILING_TYPE[precision], target != "openvino")
+        ceiling = in_process(_ceiling, CEILING_TYPE.get(precision, precision), TARGETS[target].gpu)
         for in_flight in (1, IN_FLIGHT):
             tell(f"measuring {target} {precision}, {in_flight} in flight")
-            streams = min(in_flight, os.cpu_count() or 1) if target == "openvino" else 1
+            streams = min(in_flight, os.cpu_count() or 1) if TARGETS[target].streams else 1
             median, p99, rate, rss = in_process(measure, recipe_folder, target, precision, in_flight, streams, frames)
             rows.append(
                 BenchRow(

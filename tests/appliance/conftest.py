@@ -21,12 +21,14 @@ import numpy.typing as npt
 import psutil
 import pytest
 
-from appliance.config.line import Line, load_line
+from appliance.capture import Camera, make_camera
+from appliance.config.line import Line, load_line, need_plc
 from appliance.line.running_line import RunningLine
 from appliance.messages.clock import utc_now, utc_of
 from appliance.messages.notices import Event
 from appliance.messages.publisher import Publisher
 from appliance.messages.schema import Verdict
+from appliance.plc import Plc, make_plc
 from engines.common.geometry import Geometry, Pixels
 from engines.recipe.thresholds import Guarantee, Scale, Thresholds
 from engines.targets import HostSlot
@@ -202,6 +204,16 @@ def inspect_all(line: Line, parts: int | None = None) -> list[Event]:
     finally:
         running.close()
     return list(running.events)
+
+
+def camera_of(line: Line, frame_size: tuple[int, int]) -> Camera:
+    """The line's camera in this process, not opened yet."""
+    return make_camera(line.config.camera, line.file, frame_size, line.config.decision.deadline_ms)
+
+
+def plc_of(line: Line) -> Plc:
+    """What the line's bridge exchanges blocks through, not connected yet."""
+    return make_plc(need_plc(line), line.name, line.file)
 
 
 def camera_processes() -> list[psutil.Process]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +15,9 @@ import psutil
 import pytest
 
 from appliance.capture import CameraError, CameraLostError, Frame
+from appliance.capture.pylon_camera import Config
 from appliance.capture.supervised import SupervisedCamera
-from appliance.config.camera import CameraConfig, PylonConfig
+from appliance.config.camera import CameraConfig
 from appliance.line.running_line import RunningLine
 from appliance.messages.notices import Notice
 from appliance.messages.schema import AlarmKind, Severity
@@ -64,7 +67,9 @@ def watched(make_line: MakeLine, wait_for_it: bool = False, **table: object) -> 
     line = make_line(camera=camera)
     config = line.config.camera
     assert isinstance(config, CameraConfig)
-    supervised = SupervisedCamera(line, config, notify, wait_for_it)
+    supervised = SupervisedCamera(
+        config, line.file, line.config.decision.deadline_ms, line.config.engine.slots, notify, wait_for_it
+    )
     supervised.frame_size = (SIDE, SIDE)
     try:
         supervised.open()
@@ -221,6 +226,16 @@ def test_at_first_an_absent_camera_and_a_refused_setting_are_errors(make_line: M
     assert not camera_processes()
 
 
+def test_a_missing_library_in_the_cameras_process_is_told_with_what_installs_it(
+    make_line: MakeLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pypylon.py").write_text('raise ModuleNotFoundError("no", name="pypylon.pylon")', encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    told = r"^camera\.kind = \"pylon\" needs the package pypylon; run: pip install 'tfa-inspect\[pylon\]'$"
+    with pytest.raises(CameraError, match=told), watched(make_line, wait_for_it=True):
+        pass
+
+
 def test_a_picture_that_is_too_large_is_a_frame_without_picture(make_line: MakeLine, tmp_path: Path) -> None:
     save_noise(tmp_path / "parts", 1, 2 * SIDE)
     with watched(make_line, features=emulated(tmp_path / "parts", 2 * SIDE)) as one:
@@ -229,10 +244,10 @@ def test_a_picture_that_is_too_large_is_a_frame_without_picture(make_line: MakeL
 
 
 def test_stall_times_follow_the_trigger() -> None:
-    assert PylonConfig(trigger="hardware").stall_s == float("inf")
-    assert PylonConfig(trigger="free").stall_s == 2.0
-    assert PylonConfig(trigger="software", timeout_ms=500).stall_s == 1.5
-    assert PylonConfig(trigger="hardware", stall_ms=250).stall_s == 0.25
+    assert Config(trigger="hardware").stall_s == float("inf")
+    assert Config(trigger="free").stall_s == 2.0
+    assert Config(trigger="software", timeout_ms=500).stall_s == 1.5
+    assert Config(trigger="hardware", stall_ms=250).stall_s == 0.25
 
 
 @pytest.mark.parametrize("trigger", ["software", "free"])

@@ -13,9 +13,8 @@ from appliance.config.line import Line, need_plc
 from appliance.line.change_over import AlarmSender
 from appliance.messages.clock import utc_now
 from appliance.messages.subscriber import Subscriber
-from appliance.plc import make_plc
 from appliance.plc.bridge import OLDEST_S, Bridge, result_of, seconds_left
-from tests.appliance.conftest import MakeLine, make_verdict, on_air, plc_sim, read_events, taken_by, wait_for
+from tests.appliance.conftest import MakeLine, make_verdict, on_air, plc_of, plc_sim, read_events, taken_by, wait_for
 
 KINDS = ("modbus", "modbus-server", "opcua", "s7")
 CLIENT_KINDS = ("modbus", "s7")  # the bridge connects to the PLC
@@ -54,7 +53,7 @@ class Carrying:
         self._subscriber = Subscriber(line, "plc", catch_up=True)
         self.bridge = Bridge(
             self._subscriber,
-            make_plc(line),
+            plc_of(line),
             need_plc(line).silent_ms / 1000,
             lambda level, text, _: self.said.append((level, text)),
             lambda *alarm: self.alarms.append(alarm) or self.line_hears,
@@ -91,7 +90,7 @@ def last_status(log: Path) -> tuple[bool, str] | None:
 
 def until_of(line: Line) -> str:
     """What a PLC has told when it is ready: one that connects to the bridge waits for it."""
-    return "connected" if need_plc(line).__struct_config__.tag in CLIENT_KINDS else "started"
+    return "connected" if need_plc(line).answers_by else "started"
 
 
 # Every kind

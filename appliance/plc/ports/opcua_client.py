@@ -10,14 +10,10 @@ from asyncua.client.client import Client
 from asyncua.common.node import Node
 from asyncua.ua.uaerrors import UaError
 
-from appliance.config.line import Line
-from appliance.config.plc import OpcUaConfig
 from appliance.plc import PlcError
 from appliance.plc.image import LINE_FIELDS, SLOT_FIELDS, LineBlock, PlcBlock, Slot, line_block
-from appliance.plc.loop_thread import LoopThread
-from appliance.plc.opcua_nodes import NAMESPACE, line_paths, node_id, plc_nodes
-from appliance.plc.sim import Side, reachable
-from engines.common.errors import ConfigError
+from appliance.plc.ports.loop_thread import LoopThread
+from appliance.plc.ports.opcua_nodes import NAMESPACE, line_paths, node_id, plc_nodes
 
 ANSWER_S = 2.0
 ERRORS = (OSError, TimeoutError, UaError)
@@ -28,8 +24,9 @@ logging.getLogger("asyncua").addHandler(logging.NullHandler())
 class OpcUaClient:
     """One session; without encryption."""
 
-    def __init__(self, config: OpcUaConfig) -> None:
-        self._where = f"{reachable(config.address)}:{config.port}"
+    def __init__(self, where: str) -> None:
+        """``where``: address and port of the bridge."""
+        self._where = where
         self._loop: LoopThread | None = None
         self._client: Client | None = None
         self._read: list[Node] = []
@@ -75,14 +72,3 @@ class OpcUaClient:
         read = await self._client.read_values(self._read)
         head, rest, width = read[: len(LINE_FIELDS)], read[len(LINE_FIELDS) :], len(SLOT_FIELDS)
         return line_block(head, tuple(Slot(*rest[i : i + width]) for i in range(0, len(rest), width)))
-
-
-def make(line: Line) -> Side:
-    """The PLC's side. Raises ConfigError where the line wants certificates."""
-    config = line.config.plc
-    assert isinstance(config, OpcUaConfig), "the table of kinds has found this file"
-    if config.certificate is not None:
-        raise ConfigError(
-            f"{line.file}: plc: plc-sim has no certificate; leave certificate, private_key and clients out to try"
-        )
-    return OpcUaClient(config)
