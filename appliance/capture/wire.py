@@ -10,7 +10,6 @@ import msgspec
 from appliance.config.line import LineConfig
 
 LARGEST = 1 << 18  # bytes of a message
-BEAT_S = 0.02
 
 T = TypeVar("T")
 
@@ -61,7 +60,7 @@ class Brought(msgspec.Struct, frozen=True, tag=True):
 
 
 class Alive(msgspec.Struct, frozen=True, tag=True):
-    """From the camera, every `BEAT_S`: the process lives at ``sent_ns`` and began its step at ``moved_ns`` (monotonic).
+    """From the camera, every `CAMERA_ALIVE_S`: the process lives at ``sent_ns`` and began its step at ``moved_ns`` (monotonic).
 
     Both are its own word: the line may read this late, when it did not move itself.
     """

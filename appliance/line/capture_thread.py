@@ -9,11 +9,11 @@ from typing import Any
 from appliance.capture import Camera, CameraError, EndOfFrames, Frame
 from appliance.config.camera import CameraConfig
 from appliance.config.line import Line
-from appliance.line.pipeline import STALLED_S, Pipeline
+from appliance.host.process_table import CAPTURE
+from appliance.host.time_limits import CAPTURE_LOOK_S, STALLED_S
+from appliance.line.pipeline import Pipeline
 from appliance.messages.notices import Notify
 from appliance.messages.schema import Reason
-
-GRAB_TIMEOUT_S = 0.05  # how often a quiet camera lets the thread look whether it should stop
 
 
 class Capture:
@@ -29,7 +29,7 @@ class Capture:
         self._deadline_ns = line.config.decision.deadline_ms * 1_000_000
         self._submitted = 0
         self._moved_s = time.monotonic()  # when the present step began
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=CAPTURE.name, daemon=True)
         self._gone = camera.state == "gone"
         self.over = False
         self.failure: BaseException | None = None
@@ -62,7 +62,7 @@ class Capture:
             while not self._stop.is_set():
                 self._moved_s = time.monotonic()
                 try:
-                    frames = self._camera.grab(GRAB_TIMEOUT_S)
+                    frames = self._camera.grab(CAPTURE_LOOK_S)
                 except EndOfFrames:
                     self._notify("info", "the replay is over")
                     break

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 
 from appliance.config.line import Line
+from appliance.host.process_table import CHALLENGE
+from appliance.host.time_limits import CHALLENGE_LOOK_S
 from appliance.line.recipe_at_work import LoadedRecipe
 from appliance.messages.notices import Notify
 from appliance.records.challenge_record import Conditions, due
 from engines.common.errors import UserError
-
-LOOK_S = 10.0  # between two looks of a running line at whether a challenge is due
 
 
 def conditions_of(line: Line, loaded: LoadedRecipe) -> Conditions:
@@ -28,7 +28,7 @@ class ChallengeWatch:
         """``conditions`` are the line's at the moment; asked for by a thread of its own, as is the journal."""
         self._line, self._conditions, self._notify = line, conditions, notify
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="challenge", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=CHALLENGE.name, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -38,7 +38,7 @@ class ChallengeWatch:
 
     def _run(self) -> None:
         told = False
-        while not self._closing.wait(LOOK_S):
+        while not self._closing.wait(CHALLENGE_LOOK_S):
             try:
                 why = due(self._line, self._conditions())
             except UserError as error:

@@ -15,6 +15,8 @@ import msgspec
 import zmq
 
 from appliance.config.line import Line, control_address
+from appliance.host.process_table import CHANGE_OVER
+from appliance.host.time_limits import ORDER_ANSWER_S, ORDER_LONGEST_S, SEND_LINGER_S
 from appliance.line.pipeline import Pipeline
 from appliance.line.recipe_at_work import LoadedRecipe
 from appliance.line.threshold_offset import tell
@@ -23,7 +25,6 @@ from appliance.messages.schema import AlarmKind, RaiseAlarm, RecipeAnswer, Recip
 from engines.common.errors import ConfigError, UserError
 
 DRAIN_POLL_S = 0.005
-ANSWER_S, CHANGE_S = 2.0, 120.0  # a running line answers at once; then it loads an engine
 
 
 class ChangeOver:
@@ -40,7 +41,7 @@ class ChangeOver:
         self._outcome = RecipeAnswer("failed", "")
         self._asking: list[bytes] = []  # the envelope of whom the thread works for
         self.socket = context.socket(zmq.ROUTER)
-        self.socket.setsockopt(zmq.LINGER, 200)
+        self.socket.setsockopt(zmq.LINGER, int(SEND_LINGER_S * 1000))
         try:
             self.socket.bind(control_address(line))
         except zmq.ZMQError as error:
@@ -86,7 +87,7 @@ class ChangeOver:
         if order.again and folder != running.folder.resolve():
             return RecipeAnswer("failed", f"it runs {running.folder}, and its file names {folder}: change it over first")
         self._asking = envelope
-        self._thread = threading.Thread(target=self._change, args=(folder,), name="change-over")
+        self._thread = threading.Thread(target=self._change, args=(folder,), name=CHANGE_OVER.name)
         self._thread.start()
         return RecipeAnswer("loading", f"loading {folder.name}")
 
@@ -127,7 +128,7 @@ class AlarmSender:
     def __init__(self, line: Line) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.LINGER, 200)
+        self._socket.setsockopt(zmq.LINGER, int(SEND_LINGER_S * 1000))
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # an alarm does not wait for a line that is not there
         self._socket.connect(control_address(line))
 
@@ -149,8 +150,8 @@ def ask_for_recipe(
     line: Line,
     folder: Path,
     say: Callable[[str], None],
-    first_s: float = ANSWER_S,
-    longest_s: float = CHANGE_S,
+    first_s: float = ORDER_ANSWER_S,
+    longest_s: float = ORDER_LONGEST_S,
     *,
     again: bool = False,
 ) -> RecipeAnswer | None:

@@ -21,12 +21,14 @@ from appliance.capture import Camera, make_camera
 from appliance.capture.supervised import SupervisedCamera
 from appliance.config.camera import CameraConfig
 from appliance.config.line import Line
+from appliance.host.process_table import DECISION
+from appliance.host.time_limits import STALLED_S
 from appliance.line.capture_thread import Capture
 from appliance.line.challenge_watch import ChallengeWatch, conditions_of
 from appliance.line.change_over import ChangeOver
 from appliance.line.judging import judge
 from appliance.line.monitor import Monitor
-from appliance.line.pipeline import STALLED_S, Job, Pipeline
+from appliance.line.pipeline import Job, Pipeline
 from appliance.line.recipe_at_work import LoadedRecipe
 from appliance.line.threshold_offset import Sensitivity, tell
 from appliance.messages.clock import utc_now
@@ -91,7 +93,7 @@ class RunningLine:
         if loaded.caution:
             self._notify("warning", loaded.caution)
         self._capture = Capture(line, self._camera, self._pipeline, self._stop, self._notify, parts)
-        self._decide = threading.Thread(target=self._decision_loop, name="decision", daemon=True)
+        self._decide = threading.Thread(target=self._decision_loop, name=DECISION.name, daemon=True)
         self._failure: BaseException | None = None
         self._decided_s = time.monotonic()  # when the decision loop began its present step
 

@@ -12,6 +12,7 @@ import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
 
+from appliance.host.process_table import KEYS
 from engines.common.errors import ConfigError
 
 LINE, CLIENTS = "line", "clients"
@@ -37,6 +38,7 @@ class ServerKeys:
         self._public, self._secret = _load(folder / f"{LINE}.key_secret")
         self._authenticator = ThreadAuthenticator(context)
         self._authenticator.start()
+        self._authenticator.thread.name = KEYS.name
         self._authenticator.configure_curve(domain="*", location=str(folder / CLIENTS))
 
     def protect(self, socket: zmq.Socket[bytes]) -> None:

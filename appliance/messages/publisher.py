@@ -13,9 +13,10 @@ import msgspec
 import zmq
 
 from appliance.config.line import Line
+from appliance.host.time_limits import HEARTBEAT_PERIOD_S, SEND_LINGER_S
 from appliance.messages.clock import utc_now
 from appliance.messages.curve_keys import ServerKeys
-from appliance.messages.schema import HEARTBEAT_PERIOD_S, Alarm, Heartbeat, SnapshotRequest, State, Verdict
+from appliance.messages.schema import Alarm, Heartbeat, SnapshotRequest, State, Verdict
 from engines.common.errors import ConfigError
 
 KEPT = 1_024  # verdicts that the snapshot socket can answer with
@@ -53,7 +54,9 @@ class Publisher:
                 (self._pub, publish.verdicts, "verdicts"),
                 (self.snapshot_socket, publish.snapshot, "snapshot"),
             ):
-                socket.setsockopt(zmq.LINGER, 200)  # the last verdict still goes out, a dead peer holds nobody up
+                socket.setsockopt(
+                    zmq.LINGER, int(SEND_LINGER_S * 1000)
+                )  # the last verdict still goes out, a dead peer holds nobody up
                 if self._keys:
                     self._keys.protect(socket)
                 try:

@@ -12,8 +12,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-HEARTBEAT_PERIOD_S = 0.1
-SILENT_AFTER_S = 0.25  # without a heartbeat a line counts as gone: three of them, less a busy box's way to the PLC's program
 TOPICS = {
     "verdict": "every verdict",
     "reject": "the same message, rejects only",

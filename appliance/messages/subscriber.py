@@ -10,10 +10,10 @@ import msgspec
 import zmq
 
 from appliance.config.line import Line
+from appliance.host.time_limits import RECONNECT_S, SNAPSHOT_ANSWER_S
 from appliance.messages.curve_keys import use_client_keys
 from appliance.messages.schema import Alarm, Heartbeat, Snapshot, SnapshotRequest, Verdict
 
-SNAPSHOT_TIMEOUT_MS = 500
 RECEIVE_QUEUE = 10_000
 Message = Verdict | Heartbeat | Alarm
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Subscriber:
             self._context.destroy(0)
             raise
         self._sub.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE)
-        self._sub.setsockopt(zmq.RECONNECT_IVL, 20)  # ms: a line that starts is heard before its first parts
+        self._sub.setsockopt(zmq.RECONNECT_IVL, int(RECONNECT_S * 1000))  # a line that starts is heard before its first parts
         for topic in ("reject", "alarm") if rejects_only else ("verdict", "heartbeat", "alarm"):
             self._sub.subscribe(f"{line.name}/{topic}".encode())
         self._sub.connect(line.config.publish.verdicts)
@@ -96,7 +96,9 @@ class Subscriber:
         with self._socket(zmq.DEALER) as socket:
             socket.connect(self._line.config.publish.snapshot)
             socket.send(msgspec.json.encode(request))
-            return msgspec.json.decode(socket.recv(), type=Snapshot).verdicts if socket.poll(SNAPSHOT_TIMEOUT_MS) else ()
+            return (
+                msgspec.json.decode(socket.recv(), type=Snapshot).verdicts if socket.poll(int(SNAPSHOT_ANSWER_S * 1000)) else ()
+            )
 
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self._context.socket(kind)

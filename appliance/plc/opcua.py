@@ -21,13 +21,14 @@ from asyncua.server.user_managers import UserManager
 
 from appliance.config.line import Line
 from appliance.config.plc import OpcUaConfig
+from appliance.host.process_table import OPCUA_SERVER
+from appliance.host.time_limits import OPCUA_START_S, PLC_ANSWER_S
 from appliance.plc import Plc, PlcError
 from appliance.plc.image import LineBlock, PlcBlock
 from appliance.plc.loop_thread import LoopThread
 from appliance.plc.opcua_nodes import NAMESPACE, line_values, node_id, plc_nodes
 from engines.common.errors import ConfigError
 
-START_S, ANSWER_S = 30.0, 2.0
 APPLICATION = "urn:tfa-inspect:bridge"
 POLICIES = [ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt, ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt]
 
@@ -77,8 +78,8 @@ class OpcUaServer:
         try:
             # Asked first: to build the address space takes seconds.
             socket.create_server((self._config.address, self._config.port)).close()
-            self._loop = LoopThread("opc ua server")
-            self._loop.call(self._serve(), START_S)
+            self._loop = LoopThread(OPCUA_SERVER.name)
+            self._loop.call(self._serve(), OPCUA_START_S)
         except (OSError, TimeoutError) as error:
             raise PlcError(f"{self._where} cannot be bound ({error})") from error
 
@@ -87,7 +88,7 @@ class OpcUaServer:
         if self._loop is None:
             raise PlcError(f"{self._where} is not served")
         try:
-            return self._loop.call(self._exchange(line), ANSWER_S)
+            return self._loop.call(self._exchange(line), PLC_ANSWER_S)
         except TimeoutError as error:
             raise PlcError(f"{self._where}: the server does not answer") from error
 
@@ -95,7 +96,7 @@ class OpcUaServer:
         """See `Plc.close`."""
         if self._loop is not None:
             if self._server is not None and self._server.bserver is not None:
-                self._loop.call(self._server.stop(), START_S)
+                self._loop.call(self._server.stop(), OPCUA_START_S)
             self._loop.close()
         self._loop = self._server = None
 

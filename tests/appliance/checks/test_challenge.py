@@ -303,7 +303,7 @@ def test_the_doctor_knows_whether_a_challenge_is_due(line: Line, recipe: Recipe)
 def test_a_running_line_tells_once_that_a_challenge_is_due_and_that_it_was_made(
     make_line: MakeLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.line.challenge_watch.LOOK_S", 0.01)
+    monkeypatch.setattr("appliance.line.challenge_watch.CHALLENGE_LOOK_S", 0.01)
     line = make_line(journal=JOURNAL, challenge=HOURS)
     conditions, looks, told = [CONDITIONS], [0], []
 

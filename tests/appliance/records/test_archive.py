@@ -234,7 +234,7 @@ def test_an_alarm_is_over_after_a_time_without_refusal(tmp_path: Path, monkeypat
     (tmp_path / "frames").unlink()
     offer(2)
     assert len(told) == 1, "it works again, but may not for long"
-    monkeypatch.setattr("appliance.records.archive.CALM_S", 0.0)
+    monkeypatch.setattr("appliance.records.archive.ARCHIVE_CALM_S", 0.0)
     offer(3)
     archive.close()
     assert told[0].startswith("warning archive-full frames are not archived: File exists")
