@@ -14,8 +14,8 @@ from appliance.capture.process import CameraProcess
 from appliance.config.camera import CameraConfig
 from appliance.config.line import Line
 from appliance.host.time_limits import CAMERA_RETRY_FIRST_S, CAMERA_RETRY_LONGEST_S
+from appliance.messages.alarms import AlarmKind
 from appliance.messages.notices import Notify
-from appliance.messages.schema import AlarmKind
 
 SPARE_SLOTS = 3  # one being filled, one being cut, one whose verdict is being given
 

@@ -20,8 +20,9 @@ from appliance.host.time_limits import ORDER_ANSWER_S, ORDER_LONGEST_S, SEND_LIN
 from appliance.line.pipeline import Pipeline
 from appliance.line.recipe_at_work import LoadedRecipe
 from appliance.line.threshold_offset import tell
+from appliance.messages.alarms import AlarmKind, Severity
 from appliance.messages.notices import Notify
-from appliance.messages.schema import AlarmKind, RaiseAlarm, RecipeAnswer, RecipeRequest, Severity
+from appliance.messages.schema import RaiseAlarm, RecipeAnswer, RecipeRequest
 from engines.common.errors import ConfigError, UserError
 
 DRAIN_POLL_S = 0.005

@@ -31,10 +31,11 @@ from appliance.line.monitor import Monitor
 from appliance.line.pipeline import Job, Pipeline
 from appliance.line.recipe_at_work import LoadedRecipe
 from appliance.line.threshold_offset import Sensitivity, tell
+from appliance.messages.alarms import AlarmKind, Severity
 from appliance.messages.clock import utc_now
 from appliance.messages.notices import Event, Notice
 from appliance.messages.publisher import Publisher
-from appliance.messages.schema import Alarm, AlarmKind, Severity
+from appliance.messages.schema import Alarm
 from appliance.records.archive import Archive
 from appliance.records.challenge_record import need_challenge
 from appliance.records.journal import Journal

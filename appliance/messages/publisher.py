@@ -16,7 +16,7 @@ from appliance.config.line import Line
 from appliance.host.time_limits import HEARTBEAT_PERIOD_S, SEND_LINGER_S
 from appliance.messages.clock import utc_now
 from appliance.messages.curve_keys import ServerKeys
-from appliance.messages.schema import Alarm, Heartbeat, SnapshotRequest, State, Verdict
+from appliance.messages.schema import TOPICS, Alarm, Heartbeat, SnapshotRequest, State, Verdict
 from engines.common.errors import ConfigError
 
 KEPT = 1_024  # verdicts that the snapshot socket can answer with
@@ -40,7 +40,7 @@ class Publisher:
         self._kept: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(SnapshotRequest)
-        self._topics = {name: f"{line.name}/{name}".encode() for name in ("verdict", "reject", "heartbeat", "alarm")}
+        self._topics = {topic.name: topic.of(line.name) for topic in TOPICS}
         self._next_heartbeat = 0.0
         self.context = zmq.Context()
         self._keys: ServerKeys | None = None

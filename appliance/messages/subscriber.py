@@ -12,7 +12,7 @@ import zmq
 from appliance.config.line import Line
 from appliance.host.time_limits import RECONNECT_S, SNAPSHOT_ANSWER_S
 from appliance.messages.curve_keys import use_client_keys
-from appliance.messages.schema import Alarm, Heartbeat, Snapshot, SnapshotRequest, Verdict
+from appliance.messages.schema import TOPICS, Alarm, Heartbeat, Snapshot, SnapshotRequest, Verdict
 
 RECEIVE_QUEUE = 10_000
 Message = Verdict | Heartbeat | Alarm
@@ -42,19 +42,17 @@ class Subscriber:
             raise
         self._sub.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE)
         self._sub.setsockopt(zmq.RECONNECT_IVL, int(RECONNECT_S * 1000))  # a line that starts is heard before its first parts
-        for topic in ("reject", "alarm") if rejects_only else ("verdict", "heartbeat", "alarm"):
-            self._sub.subscribe(f"{line.name}/{topic}".encode())
+        for topic in TOPICS:
+            if topic.stream in ("both", "rejects" if rejects_only else "all"):
+                self._sub.subscribe(topic.of(line.name))
         self._sub.connect(line.config.publish.verdicts)
-        self._decoders = {
-            kind: msgspec.json.Decoder(of)
-            for kind, of in (("verdict", Verdict), ("reject", Verdict), ("heartbeat", Heartbeat), ("alarm", Alarm))
-        }
+        self._decoders = {topic.of(line.name): msgspec.json.Decoder(topic.message) for topic in TOPICS}
 
     def receive(self, timeout_s: float) -> Message | None:
         """The next message in order, or None after the timeout."""
         if not self._waiting and self._sub.poll(max(0, int(timeout_s * 1000))):
             topic, content = self._sub.recv_multipart()
-            self._take(self._decoders[topic.rsplit(b"/", 1)[1].decode()].decode(content))  # type: ignore[arg-type]
+            self._take(self._decoders[topic].decode(content))
         return self._waiting.popleft() if self._waiting else None
 
     def close(self) -> None:

@@ -24,11 +24,10 @@ from appliance.host.time_limits import (
     REJECT_OLDEST_S,
     SILENT_AFTER_S,
 )
+from appliance.messages.alarms import AlarmKind, Severity
 from appliance.messages.schema import (
-    AlarmKind,
     Heartbeat,
     ReasonCode,
-    Severity,
     Verdict,
 )
 from appliance.messages.subscriber import Liveness, Message, Subscriber
