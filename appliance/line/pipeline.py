@@ -29,7 +29,7 @@ class Station:
     """An engine with its slots, and the frames that it was given."""
 
     def __init__(self, engine: Engine, geometry: Geometry, slots: int) -> None:
-        self.engine, self.geometry = engine, geometry
+        self.engine, self.geometry, self.slots = engine, geometry, slots
         self.free: queue.SimpleQueue[EngineSlot] = queue.SimpleQueue()
         for _ in range(slots):
             self.free.put(engine.new_slot())

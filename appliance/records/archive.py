@@ -12,7 +12,6 @@ import queue
 import threading
 import time
 from collections import deque
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -57,10 +56,10 @@ class _Place:
 class Archive:
     """Archives one line's frames; offered to by one thread."""
 
-    def __init__(self, config: ArchiveConfig, folder: Path, line: str, notify: Notify) -> None:
+    def __init__(self, config: ArchiveConfig, line: str, notify: Notify) -> None:
         """``notify`` is told from the writer's thread what the disk refuses."""
-        self._config, self._folder, self._notify = config, folder, notify
-        self._stock = Stock(folder, line)
+        self._config, self._folder, self._notify = config, config.folder, notify
+        self._stock = Stock(config.folder, line)
         self._free = deque(_Place() for _ in range(PLACES))
         self._queue: queue.SimpleQueue[_Place | None] = queue.SimpleQueue()
         self._crowded_out = 0  # by the decision loop: all places were in use

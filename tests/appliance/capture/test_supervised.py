@@ -16,8 +16,8 @@ from appliance.capture import CameraError, CameraLostError, Frame
 from appliance.capture.supervised import SupervisedCamera
 from appliance.config.camera import CameraConfig, PylonConfig
 from appliance.line.running_line import RunningLine
+from appliance.messages.alarms import AlarmKind, Severity
 from appliance.messages.notices import Notice
-from appliance.messages.schema import AlarmKind, Severity
 from engines.recipe.bundle import Recipe
 from tests.appliance.conftest import (
     MadeEngine,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import psutil
 
+from appliance.config.line import need_journal
 from appliance.host import process_table
 from appliance.host.process_table import CAMERA, FILES, PROCESSES, SOCKETS, THREADS, Thread
 from appliance.line.running_line import RunningLine
@@ -77,7 +78,7 @@ def test_a_real_line_is_made_of_what_the_table_says(
     bridge_log = tmp_path / "bridge.log"
     bridge_log.touch()
     before, there = set(threading.enumerate()), _files(tmp_path)
-    sign(line, challenge(recipe=recipe.digest, thresholds_version=1, engine=made_engine.target))
+    sign(need_journal(line), challenge(recipe=recipe.digest, thresholds_version=1, engine=made_engine.target))
     with inspect_process("plc", "--line", line.name, "--config-dir", line.file.parent, stdout=bridge_log) as bridge:
         running = RunningLine(line)
         try:

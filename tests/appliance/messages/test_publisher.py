@@ -167,7 +167,7 @@ def test_a_subscriber_that_does_not_read_holds_nobody_up(station: OnAir, line: L
 
 
 def test_a_sequence_with_a_gap_cannot_be_published(line: Line) -> None:
-    publisher = Publisher(line, simulated=False)
+    publisher = Publisher(line.name, line.config.publish, line.file, simulated=False)
     try:
         with pytest.raises(AssertionError, match="without a gap"):
             publisher.publish_verdict(make_verdict(2))
@@ -177,6 +177,6 @@ def test_a_sequence_with_a_gap_cannot_be_published(line: Line) -> None:
 
 def test_a_second_line_on_the_same_address_is_refused_and_leaves_the_first_alone(station: OnAir, line: Line) -> None:
     with pytest.raises(ConfigError, match=r"publish\.verdicts: tcp://.* cannot be bound .*is this line running already\?"):
-        Publisher(line, simulated=False)
+        Publisher(line.name, line.config.publish, line.file, simulated=False)
     station.publish()
     assert station.publisher.seq == 1
