@@ -200,7 +200,7 @@ def test_a_line_that_breaks_down_during_a_change_still_closes(
             socket.connect(orders_address(looped.name, looped.config.publish))
             socket.send(msgspec.json.encode(RecipeRequest(str(tmp_path / "other"))))
             wait_for(lambda: running.recipe_name == "other", "the change")
-            monkeypatch.setattr("appliance.line.running_line.judge", lambda *_: 1 / 0)
+            monkeypatch.setattr("appliance.line.decision.Decider.decide", lambda *_: 1 / 0)
             go_on.set()
             wait_for(lambda: not running.running, "the end")
         finally:

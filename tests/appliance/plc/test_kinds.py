@@ -257,7 +257,7 @@ def test_a_result_is_shown_no_longer_than_its_deadline_allows_whatever_the_clock
 
 
 def test_lost_verdicts_are_told_and_set_the_overrun_bit(modbus: Line, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.messages.subscriber.SNAPSHOT_TIMEOUT_MS", 0)
+    monkeypatch.setattr("appliance.messages.subscriber.SNAPSHOT_ANSWER_S", 0)
     with plc_sim(modbus, log), on_air(modbus) as station:
         station.publish(2)
         with carrying(modbus) as bridge:
