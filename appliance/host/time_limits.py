@@ -86,11 +86,6 @@ class Rule(NamedTuple):
     because: str
 
 
-LIMITS = tuple(
-    Limit(name, float(getattr(sys.modules[__name__], name)), get_args(hint)[1])
-    for name, hint in get_type_hints(sys.modules[__name__], include_extras=True).items()
-)
-
 RULES = (
     # A PLC knows within three heartbeats, whoever of the three falls silent
     Rule(("HEARTBEAT_PERIOD_S",) * 2, "SILENT_AFTER_S", "one heartbeat may be late or lost"),
@@ -139,3 +134,10 @@ RULES = (
         "the slowest failure, a line that stalls right after a long start, latches as well",
     ),
 )
+
+
+def limits() -> tuple[Limit, ...]:
+    """The table: each constant of this module with its meaning."""
+    here = sys.modules[__name__]
+    hints = get_type_hints(here, include_extras=True)
+    return tuple(Limit(name, float(getattr(here, name)), get_args(hint)[1]) for name, hint in hints.items())

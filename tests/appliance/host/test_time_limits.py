@@ -10,10 +10,10 @@ import msgspec.inspect
 import pytest
 
 from appliance.config.plc import ModbusConfig, S7Config
-from appliance.host.time_limits import LATCH_FAILURES, LIMITS, RULES, Rule
+from appliance.host.time_limits import LATCH_FAILURES, RULES, Rule, limits
 
 ROOT = Path(__file__).resolve().parents[3]
-SECONDS = {limit.name: limit.seconds for limit in LIMITS}
+SECONDS = {limit.name: limit.seconds for limit in limits()}
 UNITS = {
     ("inspect@.service", "Service", "WatchdogSec"): "WATCHDOG_S",
     ("inspect@.service", "Service", "RestartSec"): "RESTART_S",
@@ -35,7 +35,7 @@ def test_a_rule_holds(rule: Rule) -> None:
 
 def test_every_limit_has_a_meaning_and_is_used_where_it_is_imported() -> None:
     assert SECONDS, "the table is read from the module"
-    assert all(limit.seconds > 0 and limit.meaning for limit in LIMITS)
+    assert all(limit.seconds > 0 and limit.meaning for limit in limits())
     used = set()
     for file in (ROOT / "appliance").rglob("*.py"):
         if file.name != "time_limits.py":

@@ -257,7 +257,7 @@ def test_the_command_changes_the_line_and_its_file(
         assert "other, recipe" in unknown.stderr
     stopped = in_process(*words, tmp_path / "recipe")
     assert "line 3 does not run; it will start with recipe recipe" in stopped.stdout
-    assert load_line("3", looped.file.parent).config.recipe == "../recipe"
+    assert load_line("3", looped.file.parent).config.recipe == looped.file.parent.parent / "recipe"
 
 
 def test_only_the_recipe_of_a_line_file_is_written(tmp_path: Path) -> None:
