@@ -13,10 +13,10 @@ from pathlib import Path
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.process import CameraProcess
 from appliance.config.camera import CameraConfig
+from appliance.host.time_limits import CAMERA_RETRY_FIRST_S, CAMERA_RETRY_LONGEST_S
+from appliance.messages.alarms import AlarmKind
 from appliance.messages.notices import Notify
-from appliance.messages.schema import AlarmKind
 
-RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 30.0
 SPARE_SLOTS = 3  # one being filled, one being cut, one whose verdict is being given
 
 
@@ -38,7 +38,7 @@ class SupervisedCamera:
         self._process: CameraProcess | None = CameraProcess()
         self.frame_size = (0, 0)  # the recipe's (width, height); to be set before `open`
         self._number = self._offset = 0  # of the newest frame; of the process's first one
-        self._next_try_s, self._pause_s = 0.0, RETRY_FIRST_S
+        self._next_try_s, self._pause_s = 0.0, CAMERA_RETRY_FIRST_S
         self._heard_s = self._due_s = time.monotonic()  # triggers are counted from here on, with or without a camera
         self.simulated = self._lost = False
         self._raised: AlarmKind = ""  # what the present absence was told as
@@ -117,7 +117,7 @@ class SupervisedCamera:
         self.simulated = self._process.simulated
         self._offset = self._number
         self._heard_s = self._due_s = time.monotonic()
-        self._pause_s = RETRY_FIRST_S
+        self._pause_s = CAMERA_RETRY_FIRST_S
 
     def _is_back(self) -> None:
         self._is_open()
@@ -134,7 +134,7 @@ class SupervisedCamera:
         else:  # the alarm is raised already
             self._notify("info", f"{why} (next try in {self._pause_s:g} s)")
         self._next_try_s = time.monotonic() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, RETRY_LONGEST_S)
+        self._pause_s = min(2 * self._pause_s, CAMERA_RETRY_LONGEST_S)
 
     def _while_lost(self, timeout_s: float) -> list[Frame]:
         now = time.monotonic()

@@ -9,7 +9,6 @@ import msgspec
 from appliance.config.camera import AnyCameraConfig
 
 LARGEST = 1 << 18  # bytes of a message
-BEAT_S = 0.02
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
@@ -58,7 +57,7 @@ class Brought(msgspec.Struct, frozen=True, tag=True):
 
 
 class Alive(msgspec.Struct, frozen=True, tag=True):
-    """From the camera, every `BEAT_S`: the process lives at ``sent_ns`` and began its step at ``moved_ns`` (monotonic).
+    """From the camera, every `CAMERA_ALIVE_S`: the process lives at ``sent_ns`` and began its step at ``moved_ns`` (monotonic).
 
     Both are its own word: the line may read this late, when it did not move itself.
     """

@@ -17,11 +17,11 @@ import zmq
 from appliance.capture import make_camera
 from appliance.checks.known_parts import known_pictures
 from appliance.config.camera import AnyCameraConfig
-from appliance.config.line import Line
+from appliance.config.line import Line, need_journal
 from appliance.config.plc import AnyPlcConfig
 from appliance.config.publish import PublishConfig
-from appliance.config.records import ArchiveConfig
-from appliance.line.threshold_offset import compared_with
+from appliance.config.records import ArchiveConfig, ChallengeConfig
+from appliance.line.threshold_offset import Bound, compared_with
 from appliance.plc import PlcError, make_plc
 from appliance.records.challenge_record import Conditions, due
 from engines.common.errors import UserError
@@ -55,8 +55,8 @@ def examine(line: Line) -> Iterator[Finding]:
     if recipe is not None:
         yield _guarded("thresholds", lambda: _thresholds(line, recipe))
         yield _guarded("sensitivity", lambda: _sensitivity(line, recipe))
-        if line.config.challenge is not None:
-            yield _guarded("challenge", lambda: _challenge(line, recipe))
+        if (challenge := line.config.challenge) is not None:
+            yield _guarded("challenge", lambda: _challenge(line, challenge, recipe))
         yield _guarded("engine", lambda: _engine(line.config.engine, recipe))
         geometry, deadline_ms = recipe.manifest.geometry, line.config.decision.deadline_ms
         yield _guarded("camera", lambda: _camera(line.config.camera, line.file, geometry.frame, deadline_ms))
@@ -96,7 +96,7 @@ def _thresholds(line: Line, recipe: Recipe) -> Finding:
 
 
 def _sensitivity(line: Line, recipe: Recipe) -> Finding:
-    _, found = compared_with(line, recipe, load_thresholds(recipe))
+    _, found = compared_with(recipe, load_thresholds(recipe), Bound.of(line))
     if found.change is not None:
         return Finding("sensitivity", "warning", f"{told(found.change)}: {consequence(found.offset)}")
     if found.ended is not None:
@@ -104,18 +104,17 @@ def _sensitivity(line: Line, recipe: Recipe) -> Finding:
     return Finding("sensitivity", "ok", "as calibrated")
 
 
-def _challenge(line: Line, recipe: Recipe) -> Finding:
+def _challenge(line: Line, config: ChallengeConfig, recipe: Recipe) -> Finding:
     """Whether the line may start; asked for the engine that its file names."""
     thresholds = load_thresholds(recipe)
-    _, sensitivity = compared_with(line, recipe, thresholds)
+    _, sensitivity = compared_with(recipe, thresholds, Bound.of(line))
     engine = f"{line.config.engine.target} {line.config.engine.precision}"
     version = thresholds.version if thresholds else None
-    why = due(line, Conditions(line.name, recipe.digest, version, sensitivity.offset, engine))
+    why = due(config, need_journal(line), Conditions(line.name, recipe.digest, version, sensitivity.offset, engine))
     if why:
         return Finding("challenge", "failed", why)
-    config = line.config.challenge
-    by_parts = config is not None and config.good is None
-    shown = "shown parts: inspect challenge --parts" if by_parts else f"{len(known_pictures(line))} known pictures"
+    by_parts = config.good is None
+    shown = "shown parts: inspect challenge --parts" if by_parts else f"{len(known_pictures(config, line.file))} known pictures"
     return Finding("challenge", "ok", f"none is due; {shown}")
 
 

@@ -22,7 +22,7 @@ def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -
     """Carry a line's verdicts to its PLC until stopped; the README has the process image."""
     from appliance.cli.event_log import EventLog
     from appliance.config.line import load_line, need_plc
-    from appliance.line.change_over import AlarmSender
+    from appliance.messages.orders import AlarmSender, orders_address
     from appliance.messages.subscriber import Subscriber
     from appliance.plc import make_plc
     from appliance.plc.bridge import Bridge
@@ -33,8 +33,8 @@ def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -
     log = EventLog(console, as_json or not sys.stdout.isatty(), goes_on=True)
     manager = ServiceManager()
     with StopSignal() as signalled:
-        subscriber = Subscriber(loaded, "plc", catch_up=True)
-        alarms = AlarmSender(loaded)
+        subscriber = Subscriber(line, loaded.config.publish, "plc", catch_up=True)
+        alarms = AlarmSender(orders_address(line, loaded.config.publish))
         try:
             manager.ready(f"bridge of line {line}")
             bridge = Bridge(subscriber, port, config.silent_ms / 1000, log.say, alarms.send)

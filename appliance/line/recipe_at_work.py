@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appliance.config.line import Line
 from appliance.line.decision import Decider
 from appliance.line.pipeline import Station
-from appliance.line.threshold_offset import compared_with
+from appliance.line.threshold_offset import Bound, compared_with
+from engines.common.line_file import EngineConfig
 from engines.proof.admission import load_engine
 from engines.recipe.bundle import load_recipe
 from engines.recipe.ignore_mask import ignored_by
@@ -18,26 +18,25 @@ from engines.recipe.thresholds import load_thresholds
 class LoadedRecipe(Station):
     """Loaded whole or not at all; verdicts of its frames are made with its own thresholds, also after a change-over."""
 
-    def __init__(self, line: Line, folder: Path) -> None:
-        """Raises UserError kinds that name what to mend."""
-        self._line = line.name
+    def __init__(self, folder: Path, config: EngineConfig, bound: Bound) -> None:
+        """``bound``: of the line that it works for. Raises UserError kinds that name what to mend."""
+        self.line = bound.line
         self.recipe = load_recipe(folder)
         geometry = self.recipe.manifest.geometry
         thresholds = load_thresholds(self.recipe)
-        compared, self.sensitivity = compared_with(line, self.recipe, thresholds)
+        compared, self.sensitivity = compared_with(self.recipe, thresholds, bound)
         self.calibrated = thresholds is not None
         self._calibrated_with = thresholds.engine if thresholds else ""
         self.thresholds_version = thresholds.version if thresholds else None
         self.held_out_scores = thresholds.held_out_scores if thresholds else ()
         self.templates = read_templates(self.recipe, features=False)
         self.decider = Decider(self.recipe, compared, ignored_by(self.recipe, thresholds))
-        config = line.config.engine
         super().__init__(load_engine(self.recipe, config.target, config.precision, config.streams), geometry, config.slots)
 
     @property
     def caution(self) -> str:
         """What a person must hear before trusting its verdicts; empty: nothing."""
-        calibrate = f"calibrate with: calibrate thresholds --line {self._line}"
+        calibrate = f"calibrate with: calibrate thresholds --line {self.line}"
         if not self.calibrated:
             return f"{self.recipe.folder}: no thresholds, every part is rejected; {calibrate}"
         if self._calibrated_with != self.engine.target:

@@ -23,11 +23,14 @@ import pytest
 
 from appliance.capture import Camera, make_camera
 from appliance.config.line import Line, load_line, need_plc
+from appliance.line.recipe_at_work import LoadedRecipe
 from appliance.line.running_line import RunningLine
+from appliance.line.threshold_offset import Bound
 from appliance.messages.clock import utc_now, utc_of
 from appliance.messages.notices import Event
 from appliance.messages.publisher import Publisher
 from appliance.messages.schema import Verdict
+from appliance.messages.subscriber import Subscriber
 from appliance.plc import Plc, make_plc
 from engines.common.geometry import Geometry, Pixels
 from engines.recipe.thresholds import Guarantee, Scale, Thresholds
@@ -259,11 +262,21 @@ def save_noise(folder: Path, count: int, side: int = 64, grey: bool = False) -> 
     return pictures
 
 
+def loaded_recipe(line: Line) -> LoadedRecipe:
+    """The line's recipe on its engine, as the line loads it."""
+    return LoadedRecipe(line.config.recipe, line.config.engine, Bound.of(line))
+
+
+def listen(line: Line, client: str = "watch", **how: Any) -> Subscriber:
+    """A subscriber to the line."""
+    return Subscriber(line.name, line.config.publish, client, **how)
+
+
 class OnAir:
     """A publisher at work in a thread of its own, as a line's decision loop uses it."""
 
     def __init__(self, line: Line) -> None:
-        self.publisher = Publisher(line, simulated=True)
+        self.publisher = Publisher(line.name, line.config.publish, line.file, simulated=True)
         self.beats = True  # False: the line has fallen silent
         self._orders: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._stop = threading.Event()

@@ -292,7 +292,7 @@ def listener(folder: Path, parts: int, heard: Path) -> Iterator[None]:
 
 def listen(folder: Path, parts: int) -> int:
     """Note when each verdict comes in."""
-    subscriber = Subscriber(load_line("3", folder), "watch")
+    subscriber = Subscriber("3", load_line("3", folder).config.publish, "watch")
     print(json.dumps({"seq": 0, "received": time.time()}), flush=True)  # ready
     heard = 0
     while heard < parts:

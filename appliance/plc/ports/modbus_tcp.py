@@ -15,6 +15,8 @@ from pymodbus.pdu import ModbusPDU
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from appliance.host.process_table import MODBUS_SERVER
+from appliance.host.time_limits import PLC_ANSWER_S
 from appliance.plc import PlcError
 from appliance.plc.image import Span, from_registers, to_registers
 from appliance.plc.ports.loop_thread import LoopThread
@@ -23,7 +25,6 @@ from appliance.plc.ports.loop_thread import LoopThread
 logging.getLogger("pymodbus").addHandler(logging.NullHandler())
 
 ANY_UNIT, READ_HOLDING = 0, 3
-ANSWER_S = 2.0
 
 
 class ModbusClient:
@@ -73,9 +74,9 @@ class ModbusServer:
 
     def connect(self) -> None:
         """See `BytePort.connect`."""
-        self._loop = LoopThread("modbus server")
+        self._loop = LoopThread(MODBUS_SERVER.name)
         try:
-            self._server = self._loop.call(self._serve(), ANSWER_S)
+            self._server = self._loop.call(self._serve(), PLC_ANSWER_S)
         except (RuntimeError, OSError, ModbusException, TimeoutError) as error:
             raise PlcError(f"{self._address}:{self._port} cannot be bound ({error})") from error
 
@@ -88,7 +89,7 @@ class ModbusServer:
             ANY_UNIT, READ_HOLDING, self._base + self._theirs.start // 2, self._theirs.length // 2
         )
         try:
-            return from_registers([int(value) for value in self._loop.call(read, ANSWER_S)])
+            return from_registers([int(value) for value in self._loop.call(read, PLC_ANSWER_S)])
         except TimeoutError as error:
             raise PlcError(f"{self._address}:{self._port}: the server does not answer") from error
 
@@ -96,7 +97,7 @@ class ModbusServer:
         """See `BytePort.close`."""
         if self._loop is not None:
             if self._server is not None:
-                self._loop.call(self._server.shutdown(), ANSWER_S)
+                self._loop.call(self._server.shutdown(), PLC_ANSWER_S)
             self._loop.close()
         self._loop = self._server = None
 

@@ -10,12 +10,13 @@ from asyncua.client.client import Client
 from asyncua.common.node import Node
 from asyncua.ua.uaerrors import UaError
 
+from appliance.host.process_table import OPCUA_CLIENT
+from appliance.host.time_limits import PLC_ANSWER_S
 from appliance.plc import PlcError
 from appliance.plc.image import LINE_FIELDS, SLOT_FIELDS, LineBlock, PlcBlock, Slot, line_block
 from appliance.plc.ports.loop_thread import LoopThread
 from appliance.plc.ports.opcua_nodes import NAMESPACE, line_paths, node_id, plc_nodes
 
-ANSWER_S = 2.0
 ERRORS = (OSError, TimeoutError, UaError)
 
 logging.getLogger("asyncua").addHandler(logging.NullHandler())
@@ -34,9 +35,9 @@ class OpcUaClient:
 
     def connect(self) -> None:
         """See `Side.connect`."""
-        self._loop = LoopThread("opc ua client")
+        self._loop = LoopThread(OPCUA_CLIENT.name)
         try:
-            self._loop.call(self._connect(), ANSWER_S)
+            self._loop.call(self._connect(), PLC_ANSWER_S)
         except ERRORS as error:
             raise PlcError(f"{self._where} does not answer ({error})") from error
 
@@ -45,7 +46,7 @@ class OpcUaClient:
         if self._loop is None:
             raise PlcError(f"{self._where} is not connected")
         try:
-            return self._loop.call(self._exchange(plc), ANSWER_S)
+            return self._loop.call(self._exchange(plc), PLC_ANSWER_S)
         except ERRORS as error:
             raise PlcError(f"{self._where}: {error or type(error).__name__}") from error
 
@@ -53,12 +54,12 @@ class OpcUaClient:
         """See `Side.close`."""
         if self._loop is not None:
             if self._client is not None:
-                self._loop.call(self._client.disconnect(), 3 * ANSWER_S)
+                self._loop.call(self._client.disconnect(), 3 * PLC_ANSWER_S)
             self._loop.close()
         self._loop = self._client = None
 
     async def _connect(self) -> None:
-        client = Client(f"opc.tcp://{self._where}/", timeout=ANSWER_S)
+        client = Client(f"opc.tcp://{self._where}/", timeout=PLC_ANSWER_S)
         await client.connect()
         self._client = client
         namespace = await client.get_namespace_index(NAMESPACE)

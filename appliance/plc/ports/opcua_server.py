@@ -19,12 +19,13 @@ from asyncua.server.internal_server import InternalServer
 from asyncua.server.server import Server
 from asyncua.server.user_managers import UserManager
 
+from appliance.host.process_table import OPCUA_SERVER
+from appliance.host.time_limits import OPCUA_START_S, PLC_ANSWER_S
 from appliance.plc import PlcError
 from appliance.plc.image import LineBlock, PlcBlock
 from appliance.plc.ports.loop_thread import LoopThread
 from appliance.plc.ports.opcua_nodes import NAMESPACE, line_values, node_id, plc_nodes
 
-START_S, ANSWER_S = 30.0, 2.0
 APPLICATION = "urn:tfa-inspect:bridge"
 POLICIES = [ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt, ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt]
 
@@ -75,8 +76,8 @@ class OpcUaServer:
         try:
             # Asked first: to build the address space takes seconds.
             socket.create_server((self._address, self._port)).close()
-            self._loop = LoopThread("opc ua server")
-            self._loop.call(self._serve(), START_S)
+            self._loop = LoopThread(OPCUA_SERVER.name)
+            self._loop.call(self._serve(), OPCUA_START_S)
         except (OSError, TimeoutError) as error:
             raise PlcError(f"{self._where} cannot be bound ({error})") from error
 
@@ -85,7 +86,7 @@ class OpcUaServer:
         if self._loop is None:
             raise PlcError(f"{self._where} is not served")
         try:
-            return self._loop.call(self._exchange(line), ANSWER_S)
+            return self._loop.call(self._exchange(line), PLC_ANSWER_S)
         except TimeoutError as error:
             raise PlcError(f"{self._where}: the server does not answer") from error
 
@@ -93,7 +94,7 @@ class OpcUaServer:
         """See `Plc.close`."""
         if self._loop is not None:
             if self._server is not None and self._server.bserver is not None:
-                self._loop.call(self._server.stop(), START_S)
+                self._loop.call(self._server.stop(), OPCUA_START_S)
             self._loop.close()
         self._loop = self._server = None
 

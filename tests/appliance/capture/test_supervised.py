@@ -19,8 +19,8 @@ from appliance.capture.pylon_camera import Config
 from appliance.capture.supervised import SupervisedCamera
 from appliance.config.camera import CameraConfig
 from appliance.line.running_line import RunningLine
+from appliance.messages.alarms import AlarmKind, Severity
 from appliance.messages.notices import Notice
-from appliance.messages.schema import AlarmKind, Severity
 from engines.recipe.bundle import Recipe
 from tests.appliance.conftest import (
     MadeEngine,
@@ -80,8 +80,8 @@ def watched(make_line: MakeLine, wait_for_it: bool = False, **table: object) -> 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.capture.supervised.RETRY_FIRST_S", 0.2)
-    monkeypatch.setattr("appliance.capture.process.HUNG_S", 0.5)
+    monkeypatch.setattr("appliance.capture.supervised.CAMERA_RETRY_FIRST_S", 0.2)
+    monkeypatch.setattr("appliance.capture.process.CAMERA_HUNG_S", 0.5)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_camera_that_dies_or_hangs_comes_back_and_counted_triggers_get_their_f
 
 
 def test_a_short_silence_is_seen_and_passes(make_line: MakeLine, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.capture.process.HUNG_S", 20)
+    monkeypatch.setattr("appliance.capture.process.CAMERA_HUNG_S", 20)
     with watched(make_line, features=emulated(pictures, SIDE), stall_ms=20_000) as one:
         frames = one.grab(lambda frames: len(frames) >= 3)
         (process,) = camera_processes()
@@ -171,7 +171,7 @@ def test_a_line_that_did_not_move_itself_does_not_blame_its_camera(make_line: Ma
 
 def test_a_driver_that_hangs_is_killed(make_line: MakeLine, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Opening takes longer than a step may take: the process lives, and its driver does not answer in time.
-    monkeypatch.setattr("appliance.capture.process.OPEN_S", 0.01)
+    monkeypatch.setattr("appliance.capture.process.CAMERA_OPEN_S", 0.01)
     with watched(make_line, wait_for_it=True, features=emulated(pictures, SIDE)) as one:
         assert one.camera.state == "gone"
     assert re.search(r"(its driver has hung|its process has been silent) for \d\.\d s, and is killed", one.notices[0].text)
@@ -196,8 +196,8 @@ def test_broken_pictures_are_no_stall(make_line: MakeLine, pictures: Path) -> No
 
 
 def test_pauses_grow_while_the_camera_is_absent(make_line: MakeLine, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.capture.supervised.RETRY_FIRST_S", 0.05)
-    monkeypatch.setattr("appliance.capture.supervised.RETRY_LONGEST_S", 0.1)
+    monkeypatch.setattr("appliance.capture.supervised.CAMERA_RETRY_FIRST_S", 0.05)
+    monkeypatch.setattr("appliance.capture.supervised.CAMERA_RETRY_LONGEST_S", 0.1)
     with watched(make_line, wait_for_it=True, serial="4711", features={}) as one:
         assert one.camera.state == "gone"
         begun = time.monotonic()

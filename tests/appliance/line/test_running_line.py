@@ -12,7 +12,7 @@ import pytest
 from appliance.line.running_line import RunningLine
 from appliance.messages.notices import Notice
 from appliance.messages.schema import Heartbeat, Verdict
-from appliance.messages.subscriber import Message, Subscriber
+from appliance.messages.subscriber import Message
 from engines.common.errors import RecipeError
 from engines.recipe.bundle import WEIGHTS, Recipe, load_recipe
 from engines.recipe.thresholds import FILE, load_thresholds, save_thresholds
@@ -21,6 +21,7 @@ from tests.appliance.conftest import (
     MakeLine,
     assert_counted,
     inspect_all,
+    listen,
     reasons,
     verdicts_of,
     wait_for,
@@ -107,7 +108,7 @@ def test_a_running_line_tells_subscribers_its_verdicts_and_state(
 ) -> None:
     line = make_line(recipe=recipe.folder)
     heard: list[Message] = []
-    subscriber = Subscriber(line, "watch", catch_up=True)
+    subscriber = listen(line, catch_up=True)
     go_on = threading.Event()
     made_engine.act = lambda *_: go_on.wait(20)
     running = RunningLine(line, parts=3)

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.line.change_over import ask_for_recipe
+from appliance.config.line import need_archive, need_journal
 from appliance.line.decision import matched
 from appliance.line.running_line import RunningLine
+from appliance.messages.orders import ask_for_recipe, orders_address
 from appliance.messages.schema import TemplateMatch
 from appliance.records.part_picture import part_picture
 from engines.recipe.bundle import Recipe
@@ -41,7 +42,9 @@ def test_verdicts_tell_the_template_and_pictures_show_it(
     for verdict in verdicts:
         if verdict.verdict == "reject":
             assert verdict.template is not None
-            _, picture = part_picture(line, verdict.part_id, None)
+            _, picture = part_picture(
+                line.name, need_archive(line), need_journal(line), line.config.recipe, verdict.part_id, None
+            )
             template = read_templates(banked).picture(verdict.template.index)
             shown = picture[-512:, 2 * 512 :]
             assert np.abs(shown.astype(int) - template).mean() < 1
@@ -62,7 +65,7 @@ def test_a_line_changes_over_from_one_network_to_the_other_and_back(
     try:
         running.start()
         for recipe in (banked, built):
-            answer = ask_for_recipe(line, recipe.folder, lambda _: None, 10, 60)
+            answer = ask_for_recipe(orders_address(line.name, line.config.publish), recipe.folder, lambda _: None, 10, 60)
             assert answer is not None
             assert answer.state == "changed", answer.text
             wait_for(lambda digest=recipe.digest: verdicts_of(list(running.events))[-1].recipe == digest, "its verdicts")  # type: ignore[misc]

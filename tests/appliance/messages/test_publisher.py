@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TypeVar
@@ -11,8 +12,9 @@ import pytest
 import zmq
 
 from appliance.config.line import Line
+from appliance.messages.clock import utc_now
 from appliance.messages.publisher import KEPT, Publisher
-from appliance.messages.schema import Alarm, Heartbeat, Snapshot, SnapshotRequest, Verdict
+from appliance.messages.schema import TOPICS, Alarm, Heartbeat, Snapshot, SnapshotRequest, Verdict
 from engines.common.errors import ConfigError
 from tests.appliance.conftest import MakeLine, OnAir, make_verdict, on_air, wait_for
 
@@ -46,6 +48,27 @@ def connect() -> Iterator[Connect]:
         yield make
         for socket in sockets:
             socket.close()
+
+
+def test_what_is_published_is_what_the_table_of_topics_says(line: Line, station: OnAir, connect: Connect) -> None:
+    everything = connect(zmq.SUB, line.config.publish.verdicts)
+    everything.subscribe("")
+    heard: dict[bytes, set[bytes]] = {}
+    until = time.monotonic() + 20
+    while len(heard) < len(TOPICS) and time.monotonic() < until:
+        station.publish(verdict="reject", reason="defect")
+        alarm = Alarm(line="3", epoch=station.publisher.epoch, seq=1, time=utc_now(), severity="error", kind="stall", text="it")
+        station.do(lambda alarm=alarm: station.publisher.publish_alarm(alarm))
+        while everything.poll(50):
+            topic, content = everything.recv_multipart()
+            heard.setdefault(topic, set()).add(content)
+    rows = {topic.of("3"): topic for topic in TOPICS}
+    assert set(heard) == set(rows)
+    for topic, contents in heard.items():
+        for content in contents:
+            assert type(msgspec.json.decode(content, type=rows[topic].message)) is rows[topic].message
+    periods = {topic.name: topic.period_s for topic in TOPICS if topic.period_s}
+    assert periods == {"heartbeat": 0.1}
 
 
 def hear(socket: zmq.Socket[bytes], topic: str, kind: type[T]) -> T:
@@ -144,7 +167,7 @@ def test_a_subscriber_that_does_not_read_holds_nobody_up(station: OnAir, line: L
 
 
 def test_a_sequence_with_a_gap_cannot_be_published(line: Line) -> None:
-    publisher = Publisher(line, simulated=False)
+    publisher = Publisher(line.name, line.config.publish, line.file, simulated=False)
     try:
         with pytest.raises(AssertionError, match="without a gap"):
             publisher.publish_verdict(make_verdict(2))
@@ -154,6 +177,6 @@ def test_a_sequence_with_a_gap_cannot_be_published(line: Line) -> None:
 
 def test_a_second_line_on_the_same_address_is_refused_and_leaves_the_first_alone(station: OnAir, line: Line) -> None:
     with pytest.raises(ConfigError, match=r"publish\.verdicts: tcp://.* cannot be bound .*is this line running already\?"):
-        Publisher(line, simulated=False)
+        Publisher(line.name, line.config.publish, line.file, simulated=False)
     station.publish()
     assert station.publisher.seq == 1

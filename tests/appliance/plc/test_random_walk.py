@@ -6,6 +6,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
+from appliance.host.time_limits import PLC_STALE_S
 from appliance.plc.handshake import Handshake, Status
 from appliance.plc.image import (
     STATE_CODES,
@@ -18,7 +19,7 @@ from appliance.plc.image import (
     from_registers,
     to_registers,
 )
-from appliance.plc.sim.program import STALE_S, Memory, Missed, PlcProgram, Taken
+from appliance.plc.sim.program import Memory, Missed, PlcProgram, Taken
 
 RUNNING = Status(STATE_CODES["running"], valid=True, simulated=True)
 PASS, REJECT = VERDICT_CODES["pass"], VERDICT_CODES["reject"]
@@ -119,7 +120,7 @@ class World:
                 assert event.result.verdict == made.verdict, "the part's own verdict"
                 assert made.epoch == line.epoch
                 assert not self.taken or self.taken[-1] < (made.epoch, made.part_id), "once, and in order"
-                assert made.verdict == REJECT or self.now_s < until_s + STALE_S + 5 * STEP_S, "no pass after its deadline"
+                assert made.verdict == REJECT or self.now_s < until_s + PLC_STALE_S + 5 * STEP_S, "no pass after its deadline"
                 self.taken.append((made.epoch, made.part_id))
                 self.settled.add(self.taken[-1])
             elif isinstance(event, Missed):
