@@ -25,6 +25,7 @@ from appliance.records.challenge_record import Conditions, due
 from engines.common.errors import UserError
 from engines.proof.admission import load_engine
 from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.naming import by_line
 from engines.recipe.sensitivity_changes import consequence, told
 from engines.recipe.thresholds import load_thresholds
 
@@ -46,7 +47,7 @@ def examine(line: Line) -> Iterator[Finding]:
     yield Finding("config", "ok", f"{line.file} is valid")
     recipe: Recipe | None = None
     try:
-        recipe = load_recipe(line.config.recipe)
+        recipe = load_recipe(line.config.recipe, by_line(line.file, line.config))
         yield Finding("recipe", "ok", f"{recipe.folder}: {len(recipe.manifest.files)} files match their digests")
     except UserError as error:
         yield Finding("recipe", "failed", str(error))
@@ -82,12 +83,12 @@ def _thresholds(line: Line, recipe: Recipe) -> Finding:
         return Finding(
             "thresholds",
             "failed",
-            f"none: every part would be rejected; run: calibrate thresholds --recipe {recipe.folder} --golden DIR",
+            f"none: every part would be rejected; run: {recipe.naming.command('calibrate thresholds')}",
         )
     text = f"version {thresholds.version} of {thresholds.created} by {thresholds.created_by}: {thresholds.promise}"
     serves = f"{line.config.engine.target} {line.config.engine.precision}"
     if thresholds.engine != serves:
-        mend = f"calibrate thresholds --line {line.name}"
+        mend = recipe.naming.command("calibrate thresholds")
         return Finding("thresholds", "warning", f"measured by {thresholds.engine}, this line runs {serves}: {mend}; {text}")
     return Finding("thresholds", "ok", text)
 

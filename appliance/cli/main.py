@@ -65,6 +65,7 @@ def recipe(
     from engines.common.errors import EngineError
     from engines.common.line_file import write_line_recipe
     from engines.recipe.bundle import MANIFEST, load_recipe
+    from engines.recipe.naming import by_line
 
     loaded = load_line(line, config_dir)
     beside = loaded.config.recipe.parent
@@ -72,7 +73,7 @@ def recipe(
     if not (folder / MANIFEST).is_file():
         there = sorted(file.parent.name for file in beside.glob(f"*/{MANIFEST}"))
         raise EngineError(f"{folder}: no recipe there; recipes in {beside}: {', '.join(there) or 'none'}")
-    load_recipe(folder)
+    load_recipe(folder, by_line(loaded.file, loaded.config, folder))
     answer = ask_for_recipe(loaded, folder, lambda text: console.print(text, style="dim"))
     if answer is not None and answer.state != "changed":
         raise EngineError(f"line {line} goes on with the recipe it has: {answer.text}")

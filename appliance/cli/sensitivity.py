@@ -76,13 +76,14 @@ def _show(line: Line) -> None:
     from appliance.line.threshold_offset import compared_with
     from engines.common.errors import RecipeError
     from engines.recipe.bundle import load_recipe
+    from engines.recipe.naming import by_line
     from engines.recipe.sensitivity_changes import consequence, load_changes, per_cent, told
     from engines.recipe.thresholds import load_thresholds
 
-    recipe = load_recipe(line.config.recipe)
+    recipe = load_recipe(line.config.recipe, by_line(line.file, line.config))
     thresholds = load_thresholds(recipe)
     if thresholds is None:
-        raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: calibrate thresholds --line {line.name}")
+        raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: {recipe.naming.command('calibrate thresholds')}")
     moved, now = compared_with(line, recipe, thresholds)
     assert moved is not None, "there are thresholds"
     table = Table("", "calibrated", "compared with", title=f"line {line.name}: sensitivity {per_cent(now.offset)}")

@@ -11,6 +11,7 @@ from appliance.line.threshold_offset import compared_with
 from engines.proof.admission import load_engine
 from engines.recipe.bundle import load_recipe
 from engines.recipe.ignore_mask import ignored_by
+from engines.recipe.naming import by_line
 from engines.recipe.templates import read_templates
 from engines.recipe.thresholds import load_thresholds
 
@@ -20,8 +21,7 @@ class LoadedRecipe(Station):
 
     def __init__(self, line: Line, folder: Path) -> None:
         """Raises UserError kinds that name what to mend."""
-        self._line = line.name
-        self.recipe = load_recipe(folder)
+        self.recipe = load_recipe(folder, by_line(line.file, line.config, folder))
         geometry = self.recipe.manifest.geometry
         thresholds = load_thresholds(self.recipe)
         compared, self.sensitivity = compared_with(line, self.recipe, thresholds)
@@ -37,7 +37,7 @@ class LoadedRecipe(Station):
     @property
     def caution(self) -> str:
         """What a person must hear before trusting its verdicts; empty: nothing."""
-        calibrate = f"calibrate with: calibrate thresholds --line {self._line}"
+        calibrate = f"calibrate with: {self.recipe.naming.command('calibrate thresholds')}"
         if not self.calibrated:
             return f"{self.recipe.folder}: no thresholds, every part is rejected; {calibrate}"
         if self._calibrated_with != self.engine.target:

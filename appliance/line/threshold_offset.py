@@ -12,6 +12,7 @@ from appliance.messages.notices import Notify
 from appliance.messages.schema import RecipeAnswer
 from engines.common.errors import ConfigError, EngineError, RecipeError
 from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.naming import by_line
 from engines.recipe.sensitivity_changes import (
     FILE,
     Change,
@@ -84,10 +85,10 @@ def set_sensitivity(line: Line, offset: float, by: str, note: str, ask: Ask) -> 
 
     A running line that refuses leaves everything as it was.  Raises UserError kinds.
     """
-    recipe = load_recipe(line.config.recipe)
+    recipe = load_recipe(line.config.recipe, by_line(line.file, line.config))
     thresholds = load_thresholds(recipe)
     if thresholds is None:
-        raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: calibrate thresholds --line {line.name}")
+        raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: {recipe.naming.command('calibrate thresholds')}")
     change = Change(offset, thresholds.version, recipe.digest, by, note, utc_now())
     check_bound(line, change)
     file, aside = recipe.folder / FILE, None

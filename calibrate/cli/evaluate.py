@@ -39,7 +39,9 @@ def run(
     grid: Grid = "auto",
     steps: Annotated[int | None, typer.Option(min=10, help="Fitting steps; default: the profile's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of fit and split.")] = 0,
-    target: Annotated[str, typer.Option(help="Engine that is measured: torch, openvino or tensorrt.")] = "torch",
+    target: Annotated[
+        str, typer.Option(help="Engine that is measured: torch, openvino or tensorrt. torch, the reference, needs no build.")
+    ] = "torch",
     precision: Annotated[str | None, typer.Option(help="Default: the target's first one.")] = None,
     max_false_reject: Annotated[str, typer.Option(help="Share of good parts that may be rejected, for thresholds.")] = "0.5%",
     confidence: Annotated[str, typer.Option(help="How sure that must be.")] = "95%",

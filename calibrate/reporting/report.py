@@ -18,8 +18,8 @@ from calibrate.thresholds.trade_off import detection
 from engines.common.errors import RecipeError
 from engines.common.files import decode_json, write_file
 from engines.common.images import png_bytes, read_image
-from engines.proof.admission import RECORD, BuildRecord, read_record
-from engines.recipe.bundle import Recipe, load_recipe
+from engines.proof.admission import BuildRecord, built_engines, runs_here
+from engines.recipe.bundle import Recipe
 from engines.recipe.model_config import TEMPLATE
 from engines.recipe.templates import read_templates
 from engines.recipe.thresholds import Guarantee, Thresholds, load_thresholds
@@ -30,10 +30,10 @@ FOLDER, FILE, DETECTABILITY = "report", "report.html", "detectability.png"  # it
 class ReportRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the user asked for."""
 
-    recipe: Path
+    recipe: Recipe
     golden: Path  # folder that the fit used
-    target: str = "torch"
-    precision: str = "float32"
+    target: str
+    precision: str
     rejects: Path | None = None  # examples are taken from it; else synthetic defects are shown
 
 
@@ -42,12 +42,12 @@ def make_report(request: ReportRequest) -> Path:
 
     Raises RecipeError for a recipe without thresholds, and what reading golden samples and loading the engine raise.
     """
-    recipe = load_recipe(request.recipe)
+    recipe = request.recipe
     thresholds = load_thresholds(recipe)
     if thresholds is None:
         raise RecipeError(
             f"{recipe.folder}: has no thresholds yet, which a report is about; first run: "
-            f"calibrate thresholds --recipe {recipe.folder} --golden DIR"
+            f"{recipe.naming.command('calibrate thresholds', request.target, request.precision)}"
         )
     charts = {"deviations": deviation_chart(thresholds), "fit": curve_chart(recipe.manifest)}
     if thresholds.rejects:
@@ -148,7 +148,8 @@ def _tiles(recipe: Recipe, thresholds: Thresholds) -> str:
                 f"{found.share:.1%}",
             )
         )
-    record = next((one for one in _records(recipe) if f"{one.target} {one.precision}" == thresholds.engine), None)
+    measured = [one for one in _records(recipe) if f"{one.target} {one.precision}" == thresholds.engine]
+    record = next(filter(runs_here, measured), None)
     if record is not None and record.parity is not None:
         tone, told = ("good", "proven") if record.parity.passed else ("poor", "not proven")
         tiles.append(("one frame", f"{record.parity.latency_ms:.0f} ms", thresholds.engine, tone, told))
@@ -220,10 +221,10 @@ def _fit(recipe: Recipe, template: bytes, curve: Chart) -> str:
 def _detectability(recipe: Recipe, thresholds: Thresholds, file: Path) -> str:
     figures = file.with_suffix(".json")
     if not (file.is_file() and figures.is_file()):
-        return note(f"Not measured yet; run: calibrate detectability --recipe {recipe.folder}")
+        return note(f"Not measured yet; run: {recipe.naming.command('calibrate detectability')}")
     seen = decode_json(figures.read_bytes(), Detectability, figures)
     if (seen.recipe_digest, seen.thresholds_version) != (recipe.digest, thresholds.version):
-        return note(f"Measured for other thresholds only; run again: calibrate detectability --recipe {recipe.folder}")
+        return note(f"Measured for other thresholds only; run again: {recipe.naming.command('calibrate detectability')}")
     return _picture(png_bytes(read_image(file)), "what this line can see")
 
 
@@ -248,7 +249,7 @@ def _engines(recipe: Recipe) -> str:
         told = f"{parity.map_error:.2g} (limit {parity.limits.map_error:g})"
         flips = "-" if parity.thresholds_version is None else f"{parity.flips} (thresholds version {parity.thresholds_version})"
         passed = "passed" if parity.passed else "failed"
-        name = f"{record.target} {record.precision}"
+        name = f"{record.target} {record.precision}" + ("" if runs_here(record) else ", of another environment")
         rows.append(("", (name, passed, str(parity.frames), told, flips, f"{parity.latency_ms:.1f} ms")))
     return table(("engine", "gate", "frames", "map error", "verdicts flipped", "one frame"), rows)
 
@@ -266,8 +267,7 @@ def _versions(recipe: Recipe, thresholds: Thresholds) -> str:
 
 
 def _records(recipe: Recipe) -> list[BuildRecord]:
-    found = (read_record(file.parent) for file in sorted((recipe.folder / "engines").glob(f"*/{RECORD}")))
-    return [record for record in found if record.recipe_digest == recipe.digest]
+    return [record for record in built_engines(recipe).values() if record.recipe_digest == recipe.digest]
 
 
 def _pairs(rows: Iterable[tuple[str, str]]) -> str:

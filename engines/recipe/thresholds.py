@@ -149,7 +149,7 @@ def load_thresholds(recipe: Recipe) -> Thresholds | None:
     if thresholds.recipe_digest != recipe.digest:
         raise RecipeError(
             f"{file}: belongs to another fit of this recipe; calibrate again with: "
-            f"calibrate thresholds --recipe {recipe.folder} --golden DIR"
+            f"{recipe.naming.command('calibrate thresholds')}"
         )
     if thresholds.ignore_mask is not None:
         check_digest(recipe.folder / IGNORE_MASK, thresholds.ignore_mask)

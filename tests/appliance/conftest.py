@@ -41,7 +41,7 @@ class MakeLine(Protocol):
     """Writes a line file and reads it back."""
 
     def __call__(self, *, name: str = ..., recipe: Path | str = ..., **tables: Table) -> Line:
-        """``tables`` replace the defaults: a replay of the rendered parts, a long deadline, free ports."""
+        """``tables`` replace the defaults: the reference, a replay of the rendered parts, a long deadline, free ports."""
 
 
 @pytest.fixture
@@ -51,6 +51,7 @@ def make_line(tmp_path: Path, parts_folder: Path, free_ports: Callable[[int], li
     def make(*, name: str = "3", recipe: Path | str = "../recipe", **tables: Table) -> Line:
         verdicts, snapshot = free_ports(2)
         defaults: dict[str, Table] = {
+            "engine": {"target": "torch", "precision": "float32"},
             "camera": {"kind": "replay", "source": str(parts_folder), "rate": 0},
             "decision": {"deadline_ms": 20_000},
             "publish": {"verdicts": f"tcp://127.0.0.1:{verdicts}", "snapshot": f"tcp://127.0.0.1:{snapshot}"},

@@ -60,7 +60,7 @@ def test_samples_that_are_rejected_as_they_are_are_not_used(recipe: Recipe, gold
     assert thresholds is not None
     held_out = read_samples(golden_folder, recipe.manifest, held_out=True)
     strict = msgspec.structs.replace(thresholds, score_threshold=1e-9)
-    with Scorer(recipe) as scorer:
+    with Scorer(recipe, "torch", "float32") as scorer:
         rejected = render(900, "missing piece").image
         inspector = Inspector(scorer, msgspec.structs.replace(thresholds, pixel_threshold=1e9), recipe.manifest.geometry)
         assert not inspector.rejects(held_out[0])
@@ -76,7 +76,7 @@ def test_a_defect_is_located_when_a_region_lies_on_it(recipe: Recipe) -> None:
     drawn = inject(part, part, inspected(geometry, None), "blob", 60, 40, np.random.default_rng(0))
     assert drawn is not None
     on_map = drawn.on_map(geometry)
-    with Scorer(recipe) as scorer:
+    with Scorer(recipe, "torch", "float32") as scorer:
         inspector = Inspector(scorer, thresholds, geometry)
         scorer.frame_map[:] = 0
         assert not inspector.locates(drawn)

@@ -97,7 +97,7 @@ def test_takes_are_measured_and_judged_as_the_line_does(
         ("part-2-bad", "0.png"),
     ]
     thresholds = gauge.thresholds
-    with Scorer(gauge.recipe, minimum_area=thresholds.minimum_area) as scorer:
+    with Scorer(gauge.recipe, "torch", "float32", minimum_area=thresholds.minimum_area) as scorer:
         for i in range(PARTS):
             take = takes[i * REPEATS + 1]
             scores = scorer.measure(pictures[i, 1][0]).scores
