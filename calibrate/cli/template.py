@@ -62,7 +62,7 @@ def template(
     if manifest.model.templates_file != TEMPLATE:
         raise ConfigError(
             f"{about.recipe}: there is nothing to choose: its network keeps a bank of golden samples and takes the most "
-            f"similar one for each part; keep more with: {about.naming.command('calibrate bank --ratio 25')}"
+            f"similar one for each part; keep more with: {about.naming.command('calibrate bank')} --ratio 25"
         )
     names = [sample.name for sample in manifest.golden if not sample.held_out]
     if choose is not None and choose not in names and choose != manifest.templates[0]:

@@ -93,7 +93,7 @@ def test_a_disk_that_refuses_thresholds_keeps_the_old_ones(
     before = (own / FILE).read_bytes()
     (tmp_path / "rejects").mkdir()
     shutil.copy(golden_folder / "000.png", tmp_path / "rejects")
-    words = ["thresholds", "--recipe", own, "--golden", golden_folder, "--rejects", tmp_path / "rejects"]
+    words = ["thresholds", "--recipe", own, "--golden", golden_folder, "--rejects", tmp_path / "rejects", "--target", "torch"]
     with _small_disk(len(before) // 2):  # more than what is printed meanwhile
         message = _one_line(in_process("calibrate", *words))
     assert "assembly: the thresholds cannot be written (File too large)" in message

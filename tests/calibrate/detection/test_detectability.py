@@ -36,7 +36,7 @@ def test_the_command_writes_figures_and_a_picture_beside_the_sealed_recipe(
     recipe: Recipe, golden_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
-    detectability(recipe=own, golden=golden_folder, contrast=[64], trials=1, json=tmp_path / "seen.json")
+    detectability(recipe=own, golden=golden_folder, target="torch", contrast=[64], trials=1, json=tmp_path / "seen.json")
     assert load_recipe(own).digest == recipe.digest
     seen = msgspec.json.decode((own / "report" / JSON).read_bytes(), type=Detectability)
     assert (tmp_path / "seen.json").read_bytes() == (own / "report" / JSON).read_bytes()
@@ -90,7 +90,7 @@ def test_a_recipe_without_thresholds_is_told_the_command(recipe: Recipe, golden_
     own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
     (own / FILE).unlink()
     with pytest.raises(RecipeError, match="has no thresholds yet; calibrate them with: calibrate thresholds --recipe"):
-        detectability(recipe=own, golden=golden_folder)
+        detectability(recipe=own, golden=golden_folder, target="torch")
     assert not (own / "report").exists()
 
 

@@ -14,7 +14,7 @@ from calibrate.detection.detectability import Detectability
 from calibrate.reporting.report import ReportRequest, make_report
 from engines.common.errors import RecipeError
 from engines.common.images import png_bytes, read_image
-from engines.recipe.bundle import Recipe
+from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import FILE, load_thresholds
 from tests.virtual_line.product import render
 
@@ -48,7 +48,7 @@ def test_the_report_is_one_file_that_tells_what_was_measured(built: Recipe, gold
         "made", built.digest, 1, "torch float32", "torch float32", 3, 0, 512, 0.95, 0.95, 0, (), 0, "2026-11-22T00:00:00+00:00"
     )
     (own / "report" / "detectability.json").write_bytes(msgspec.json.encode(seen))
-    page = make_report(ReportRequest(recipe=own, golden=golden_folder))
+    page = make_report(ReportRequest(recipe=load_recipe(own), golden=golden_folder, target="torch", precision="float32"))
     reader = _Reader()
     reader.feed(page.read_text())
     assert not reader.open
@@ -74,5 +74,5 @@ def test_a_recipe_without_thresholds_has_no_report(recipe: Recipe, golden_folder
     own = Path(shutil.copytree(recipe.folder, tmp_path / "own"))
     (own / FILE).unlink()
     with pytest.raises(RecipeError, match="has no thresholds yet, which a report is about; first run: calibrate thresholds"):
-        make_report(ReportRequest(recipe=own, golden=golden_folder))
+        make_report(ReportRequest(recipe=load_recipe(own), golden=golden_folder, target="torch", precision="float32"))
     assert not (own / "report").exists()
