@@ -26,7 +26,7 @@ from engines.proof.parity import Parity, compare
 from engines.recipe.bundle import Recipe
 from engines.recipe.golden_samples import read_samples, resize
 from engines.recipe.ignore_mask import ignored_by
-from engines.recipe.thresholds import Thresholds, load_thresholds
+from engines.recipe.thresholds import Thresholds, load_thresholds, thresholds_that_hold
 from engines.targets import TARGETS, Engine, Precision, load_reference, target_module
 
 SYNTHETIC = 24  # defects drawn onto held-out golden samples
@@ -42,12 +42,13 @@ def build_engine(
 ) -> BuildRecord:
     """Compile a recipe's graph for a target, compare it with the reference, and keep it with its report.
 
-    An engine that does not pass the gate is kept with its report, so that it can be looked into; no line loads it.
+    An engine that does not pass the gate is kept with its report, so that it can be looked into; no line loads it.  Without
+    thresholds of this fit its numbers alone are compared; `calibrate thresholds` then proves it for those that it gives.
     """
     module = target_module(target, precision)
     if TARGETS[target].reference == precision:
         raise EngineError(f"{target} {precision} is the reference itself: nothing to build")
-    thresholds = load_thresholds(recipe)
+    thresholds = thresholds_that_hold(recipe)
     images = proof_images(recipe, golden, rejects)
     versions = module.versions()
     folder = engine_folder(recipe, target, precision, versions)

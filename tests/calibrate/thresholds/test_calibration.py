@@ -23,7 +23,6 @@ from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import FILE, HISTORY, IGNORE_MASK, Thresholds, load_history, load_thresholds
 from tests.virtual_line.product import render, save_parts
 
-
 REFERENCE: dict[str, Any] = {"target": "torch", "precision": "float32"}  # it needs no build
 
 
@@ -62,7 +61,9 @@ def rejects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def calibrate(own: Recipe, golden_folder: Path, rejects: Path) -> Calibrate:
     def run(**changes: Any) -> Thresholds:
         request: dict[str, Any] = {"recipe": own, "golden": golden_folder, "rejects": rejects, "max_false_reject": 0.01}
-        return calibrate_thresholds(ThresholdsRequest(**REFERENCE | request | changes), lambda _: None, lambda _done, _total: None)
+        return calibrate_thresholds(
+            ThresholdsRequest(**REFERENCE | request | changes), lambda _: None, lambda _done, _total: None
+        )
 
     return run
 
@@ -165,9 +166,7 @@ def test_the_engine_that_serves_is_measured_and_proven_for_its_thresholds(
 ) -> None:
     own = load_recipe(Path(shutil.copytree(built.folder, tmp_path / "own")))
     told: list[str] = []
-    request = ThresholdsRequest(
-        recipe=own, golden=golden_folder, rejects=rejects, target="openvino", precision="float32"
-    )
+    request = ThresholdsRequest(recipe=own, golden=golden_folder, rejects=rejects, target="openvino", precision="float32")
     made = calibrate_thresholds(request, told.append, lambda _done, _total: None)
     assert made.engine == "openvino float32"
     comparing, passed = told
