@@ -60,10 +60,8 @@ def rejects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def calibrate(own: Recipe, golden_folder: Path, rejects: Path) -> Calibrate:
     def run(**changes: Any) -> Thresholds:
-        request: dict[str, Any] = {"recipe": own, "golden": golden_folder, "rejects": rejects, "max_false_reject": 0.01}
-        return calibrate_thresholds(
-            ThresholdsRequest(**REFERENCE | request | changes), lambda _: None, lambda _done, _total: None
-        )
+        request = REFERENCE | {"recipe": own, "golden": golden_folder, "rejects": rejects, "max_false_reject": 0.01}
+        return calibrate_thresholds(ThresholdsRequest(**request | changes), lambda _: None, lambda _done, _total: None)
 
     return run
 
