@@ -40,9 +40,13 @@ def prepare(
         try:
             outcome, told = _prepare(name, file)
             table.add_row(name, f"[green]{outcome}[/]", escape(told))
+            continue
         except UserError as error:
-            failed = True
-            table.add_row(name, "[bold red]failed[/]", escape(str(error)))
+            why = str(error)
+        except OSError as error:  # the others may lie elsewhere
+            why = f"{error.filename}: {error.strerror}; run this as who owns the recipe, or make room"
+        failed = True
+        table.add_row(name, "[bold red]failed[/]", escape(why))
     console.print(table)
     if failed:
         raise typer.Exit(1)

@@ -123,6 +123,20 @@ def test_why_a_line_would_not_start_is_told_and_the_others_are_prepared(
     assert list((own.folder / "engines").iterdir()) == [engine_folder(own, *OPENVINO)]
 
 
+def test_a_place_that_cannot_be_written_is_one_lines_failure(
+    in_process: Command, own: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "engines")
+
+    monkeypatch.setattr(openvino_target, "build", refused)
+    shutil.rmtree(engine_folder(own, *OPENVINO))
+    (tmp_path / "5.toml").write_text('recipe = "assembly"\n[engine]\ntarget = "torch"\n')
+    done = in_process("engines", "prepare", "--config-dir", tmp_path)
+    assert (done.returncode, _rows(done)) == (1, {"3": "failed", "4": "failed", "5": "ready"})
+    assert "Permission denied" in _told(done)
+
+
 def test_an_engine_that_fails_the_gate_is_a_failure(
     in_process: Command, own: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
