@@ -129,12 +129,14 @@ def test_a_place_that_cannot_be_written_is_one_lines_failure(
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "engines")
 
-    monkeypatch.setattr(openvino_target, "build", refused)
-    shutil.rmtree(engine_folder(own, *OPENVINO))
+    thresholds = load_thresholds(own)
+    assert thresholds is not None
+    save_thresholds(own.folder, msgspec.structs.replace(thresholds, version=2))
+    monkeypatch.setattr("engines.proof.build.write_file", refused)
     (tmp_path / "5.toml").write_text('recipe = "assembly"\n[engine]\ntarget = "torch"\n')
     done = in_process("engines", "prepare", "--config-dir", tmp_path)
     assert (done.returncode, _rows(done)) == (1, {"3": "failed", "4": "failed", "5": "ready"})
-    assert "Permission denied" in _told(done)
+    assert "engines: Permission denied; run this as who owns the recipe" in _told(done)
 
 
 def test_an_engine_that_fails_the_gate_is_a_failure(
