@@ -21,13 +21,14 @@ from appliance.config.line import Line, need_journal
 from appliance.config.plc import AnyPlcConfig
 from appliance.config.publish import PublishConfig
 from appliance.config.records import ArchiveConfig, ChallengeConfig
+from appliance.line.recipe_at_work import recipe_of
 from appliance.line.threshold_offset import Bound, compared_with
 from appliance.plc import PlcError, make_plc
 from appliance.records.challenge_record import Conditions, due
 from engines.common.errors import UserError
 from engines.common.line_file import EngineConfig
 from engines.proof.admission import load_engine
-from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.bundle import Recipe
 from engines.recipe.sensitivity_changes import consequence, told
 from engines.recipe.thresholds import load_thresholds
 
@@ -48,7 +49,7 @@ def examine(line: Line) -> Iterator[Finding]:
     yield Finding("config", "ok", f"{line.file} is valid")
     recipe: Recipe | None = None
     try:
-        recipe = load_recipe(line.config.recipe)
+        recipe = recipe_of(line)
         yield Finding("recipe", "ok", f"{recipe.folder}: {len(recipe.manifest.files)} files match their digests")
     except UserError as error:
         yield Finding("recipe", "failed", str(error))
@@ -85,12 +86,12 @@ def _thresholds(line: Line, recipe: Recipe) -> Finding:
         return Finding(
             "thresholds",
             "failed",
-            f"none: every part would be rejected; run: calibrate thresholds --recipe {recipe.folder} --golden DIR",
+            f"none: every part would be rejected; run: {recipe.naming.command('calibrate thresholds')}",
         )
     text = f"version {thresholds.version} of {thresholds.created} by {thresholds.created_by}: {thresholds.promise}"
     serves = f"{line.config.engine.target} {line.config.engine.precision}"
     if thresholds.engine != serves:
-        mend = f"calibrate thresholds --line {line.name}"
+        mend = recipe.naming.command("calibrate thresholds")
         return Finding("thresholds", "warning", f"measured by {thresholds.engine}, this line runs {serves}: {mend}; {text}")
     return Finding("thresholds", "ok", text)
 

@@ -40,7 +40,7 @@ def challenge(
     from appliance.checks.known_parts import known_pictures, show_parts, show_pictures, take
     from appliance.cli.event_log import EventLog
     from appliance.config.line import load_line, need_journal
-    from appliance.line.recipe_at_work import LoadedRecipe
+    from appliance.line.recipe_at_work import LoadedRecipe, recipe_of
     from appliance.line.threshold_offset import Bound
     from appliance.records.challenge_record import sign
     from engines.common.progress import Steps
@@ -50,7 +50,7 @@ def challenge(
     pictures = [] if parts else known_pictures(loaded_line.config.challenge, loaded_line.file)
     whose = (by or account(), note)
     config = loaded_line.config
-    with closing(LoadedRecipe(config.recipe, config.engine, Bound.of(loaded_line))) as loaded:
+    with closing(LoadedRecipe(recipe_of(loaded_line), config.engine, Bound.of(loaded_line))) as loaded:
         if parts:
             outcomes = show_parts(loaded_line, loaded, each, _ask)
             record = take(journal, loaded, outcomes, "parts", *whose, _tell)

@@ -62,10 +62,11 @@ def recipe(
 ) -> None:
     """Change a line over to another recipe, between two parts if it runs, and write that into the line's file."""
     from appliance.config.line import load_line
+    from appliance.line.recipe_at_work import recipe_of
     from appliance.messages.orders import ask_for_recipe, orders_address
     from engines.common.errors import EngineError
     from engines.common.line_file import write_line_recipe
-    from engines.recipe.bundle import MANIFEST, load_recipe
+    from engines.recipe.bundle import MANIFEST
 
     loaded = load_line(line, config_dir)
     beside = loaded.config.recipe.parent
@@ -73,7 +74,7 @@ def recipe(
     if not (folder / MANIFEST).is_file():
         there = sorted(file.parent.name for file in beside.glob(f"*/{MANIFEST}"))
         raise EngineError(f"{folder}: no recipe there; recipes in {beside}: {', '.join(there) or 'none'}")
-    load_recipe(folder)
+    recipe_of(loaded, folder)
     address = orders_address(line, loaded.config.publish)
     answer = ask_for_recipe(address, folder, lambda text: console.print(text, style="dim"))
     if answer is not None and answer.state != "changed":

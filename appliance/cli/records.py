@@ -103,7 +103,7 @@ def replay(
     from appliance.checks.replay_comparison import replay as run_again
     from appliance.cli.replay_report import ReplayReport
     from appliance.config.line import load_line, need_archive, need_journal
-    from appliance.line.recipe_at_work import LoadedRecipe
+    from appliance.line.recipe_at_work import LoadedRecipe, recipe_of
     from appliance.line.threshold_offset import Bound
     from appliance.records.journal import Query
     from engines.common.progress import Steps
@@ -115,7 +115,7 @@ def replay(
     report = ReplayReport(console, as_json)
     engine = _engine(loaded.config.engine, target, precision)
     with (
-        closing(LoadedRecipe(recipe or loaded.config.recipe, engine, Bound.of(loaded))) as now,
+        closing(LoadedRecipe(recipe_of(loaded, recipe), engine, Bound.of(loaded))) as now,
         Steps(Console(stderr=True), "replaying").shown() as steps,
     ):
         for done, part in enumerate(run_again(now, parts), start=1):

@@ -15,7 +15,7 @@ from appliance.config.line import Line, need_journal
 from appliance.line.challenge_watch import ChallengeWatch, conditions_of
 from appliance.line.change_over import ChangeOver
 from appliance.line.pipeline import Pipeline
-from appliance.line.recipe_at_work import LoadedRecipe
+from appliance.line.recipe_at_work import LoadedRecipe, recipe_of
 from appliance.line.threshold_offset import Bound
 from appliance.messages.notices import Notify
 from appliance.messages.orders import take_orders
@@ -80,4 +80,4 @@ class Equipment:
         self.recorder.close()
 
     def _load(self, folder: Path) -> LoadedRecipe:
-        return LoadedRecipe(folder, self._line.config.engine, Bound.of(self._line))
+        return LoadedRecipe(recipe_of(self._line, folder), self._line.config.engine, Bound.of(self._line))

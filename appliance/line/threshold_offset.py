@@ -11,7 +11,7 @@ from appliance.messages.clock import utc_now
 from appliance.messages.notices import Notify
 from appliance.messages.schema import RecipeAnswer
 from engines.common.errors import ConfigError, EngineError, RecipeError
-from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.bundle import Recipe
 from engines.recipe.sensitivity_changes import (
     FILE,
     Change,
@@ -91,15 +91,14 @@ def tell(now: Sensitivity, before: Sensitivity, notify: Notify) -> None:
         notify("info", f"the thresholds are as calibrated again, after {told(before.change)}", "sensitivity")
 
 
-def set_sensitivity(folder: Path, bound: Bound, offset: float, by: str, note: str, ask: Ask) -> str:
+def set_sensitivity(recipe: Recipe, bound: Bound, offset: float, by: str, note: str, ask: Ask) -> str:
     """Write a change into a line's recipe, and have the line take it over if it runs; returns what has come of it.
 
     A running line that refuses leaves everything as it was.  Raises UserError kinds.
     """
-    recipe = load_recipe(folder)
     thresholds = load_thresholds(recipe)
     if thresholds is None:
-        raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: calibrate thresholds --line {bound.line}")
+        raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: {recipe.naming.command('calibrate thresholds')}")
     change = Change(offset, thresholds.version, recipe.digest, by, note, utc_now())
     bound.check(change)
     file, aside = recipe.folder / FILE, None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from calibrate.cli.options import ConfigDir, LineName, RecipeDir, console
+from engines.cli.options import ConfigDir, LineName, RecipeDir, console
 
 if TYPE_CHECKING:
     from calibrate.collection.collector import Collection

@@ -95,7 +95,7 @@ class _Evaluation:
             self._need_engine(recipe)
         thresholds = calibrate_thresholds(
             ThresholdsRequest(
-                recipe=recipe.folder,
+                recipe=recipe,
                 golden=self._golden,
                 target=request.target,
                 precision=request.precision,

@@ -55,7 +55,7 @@ class Gauge:
         if thresholds is None:
             raise RecipeError(
                 f"{recipe.folder}: has no thresholds, so there are no verdicts to study; make them with: "
-                f"calibrate thresholds --recipe {recipe.folder} --golden DIR"
+                f"{recipe.naming.command('calibrate thresholds', target, precision)}"
             )
         self.recipe, self.thresholds = recipe, thresholds
         self._geometry = recipe.manifest.geometry

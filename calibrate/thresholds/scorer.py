@@ -27,8 +27,8 @@ class Scorer:
     def __init__(
         self,
         recipe: Recipe,
-        target: str = "torch",
-        precision: str = "float32",
+        target: str,
+        precision: str,
         *,
         ignored: npt.NDArray[np.bool_] | None = None,
     ) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import msgspec
@@ -22,9 +23,9 @@ CONFIG_DIR_VARIABLE = "INSPECT_CONFIG_DIR"
 
 
 class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What computes."""
+    """What computes; where nothing is said, what a box without a GPU runs best."""
 
-    target: str = "torch"
+    target: str = "openvino"
     precision: str = "float32"
     slots: Annotated[int, Meta(ge=1, le=64, description="frames in flight")] = 3
     streams: Annotated[
@@ -63,6 +64,21 @@ def line_file(line: str, config_dir: Path | None) -> Path:
         + (f" (lines there: {', '.join(present)})" if present else "")
         + "; write one (the README explains it) or name its folder with --config-dir"
     )
+
+
+def line_files(config_dir: Path | None) -> dict[str, Path]:
+    """The files of all lines by name. Raises ConfigError where there are none."""
+    places = [config_dir] if config_dir else _usual_places()
+    files = [file for place in reversed(places) for file in sorted(place.glob("*.toml"))]  # the first place counts
+    if not files:
+        raise ConfigError(f"no line's file in {', '.join(map(str, places))}; write one, or name its folder with --config-dir")
+    return {file.stem: file for file in files}
+
+
+def line_options(file: Path) -> str:
+    """The options that name the line of this file; with its folder where the line would not be looked for there."""
+    found = next((place for place in _usual_places() if (place / file.name).is_file()), None)
+    return f"--line {file.stem}" + ("" if found == file.parent else f" --config-dir {quote(str(file.parent))}")
 
 
 def read_line_recipe(line: str, config_dir: Path | None) -> LineRecipe:

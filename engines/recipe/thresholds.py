@@ -138,18 +138,29 @@ def load_thresholds(recipe: Recipe) -> Thresholds | None:
 
     Raises RecipeError when they are damaged or belong to another fit.
     """
-    file = recipe.folder / FILE
-    if not file.exists():
+    thresholds = _present(recipe)
+    if thresholds is None:
         return None
-    thresholds = decode_json(file.read_bytes(), Thresholds, file)
     if thresholds.recipe_digest != recipe.digest:
         raise RecipeError(
-            f"{file}: belongs to another fit of this recipe; calibrate again with: "
-            f"calibrate thresholds --recipe {recipe.folder} --golden DIR"
+            f"{recipe.folder / FILE}: belongs to another fit of this recipe; calibrate again with: "
+            f"{recipe.naming.command('calibrate thresholds')}"
         )
     if thresholds.ignore_mask is not None:
         check_digest(recipe.folder / IGNORE_MASK, thresholds.ignore_mask)
     return thresholds
+
+
+def thresholds_that_hold(recipe: Recipe) -> Thresholds | None:
+    """The same, but None also when they belong to another fit: an engine is built before thresholds are got from it."""
+    present = _present(recipe)
+    return load_thresholds(recipe) if present is not None and present.recipe_digest == recipe.digest else None
+
+
+def _present(recipe: Recipe) -> Thresholds | None:
+    """What stands in the file, whatever it belongs to."""
+    file = recipe.folder / FILE
+    return decode_json(file.read_bytes(), Thresholds, file) if file.exists() else None
 
 
 def save_thresholds(folder: Path, thresholds: Thresholds, ignore_mask: bytes | None = None) -> None:

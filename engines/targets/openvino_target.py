@@ -108,7 +108,7 @@ def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> OpenVino
     except RuntimeError as error:
         raise EngineError(
             f"{folder / BLOB}: OpenVINO cannot load it ({str(error).strip().splitlines()[-1]}); build it again with: "
-            f"engines build --recipe {recipe.folder} --golden DIR --target openvino --precision {precision}"
+            f"{recipe.naming.command('engines build', 'openvino', precision)}"
         ) from error
     return OpenVinoEngine(model, precision, recipe.manifest.geometry)
 

@@ -23,7 +23,7 @@ import pytest
 
 from appliance.capture import Camera, make_camera
 from appliance.config.line import Line, load_line, need_plc
-from appliance.line.recipe_at_work import LoadedRecipe
+from appliance.line.recipe_at_work import LoadedRecipe, recipe_of
 from appliance.line.running_line import RunningLine
 from appliance.line.threshold_offset import Bound
 from appliance.messages.clock import utc_now, utc_of
@@ -46,7 +46,7 @@ class MakeLine(Protocol):
     """Writes a line file and reads it back."""
 
     def __call__(self, *, name: str = ..., recipe: Path | str = ..., **tables: Table) -> Line:
-        """``tables`` replace the defaults: a replay of the rendered parts, a long deadline, free ports."""
+        """``tables`` replace the defaults: the reference, a replay of the rendered parts, a long deadline, free ports."""
 
 
 @pytest.fixture
@@ -56,6 +56,7 @@ def make_line(tmp_path: Path, parts_folder: Path, free_ports: Callable[[int], li
     def make(*, name: str = "3", recipe: Path | str = "../recipe", **tables: Table) -> Line:
         verdicts, snapshot = free_ports(2)
         defaults: dict[str, Table] = {
+            "engine": {"target": "torch", "precision": "float32"},
             "camera": {"kind": "replay", "source": str(parts_folder), "rate": 0},
             "decision": {"deadline_ms": 20_000},
             "publish": {"verdicts": f"tcp://127.0.0.1:{verdicts}", "snapshot": f"tcp://127.0.0.1:{snapshot}"},
@@ -264,7 +265,7 @@ def save_noise(folder: Path, count: int, side: int = 64, grey: bool = False) -> 
 
 def loaded_recipe(line: Line) -> LoadedRecipe:
     """The line's recipe on its engine, as the line loads it."""
-    return LoadedRecipe(line.config.recipe, line.config.engine, Bound.of(line))
+    return LoadedRecipe(recipe_of(line), line.config.engine, Bound.of(line))
 
 
 def listen(line: Line, client: str = "watch", **how: Any) -> Subscriber:

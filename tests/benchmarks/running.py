@@ -131,7 +131,7 @@ def make_test_recipe(folder: Path, precision: Precision) -> Path:
     """A recipe of the rendered product after a few steps."""
     save_parts(folder / "golden", range(1, 13), [None])
     recipe = make_recipe(FitRequest(folder / "golden", folder / "recipe", steps=10), lambda _: None, lambda _: None)
-    asked = ThresholdsRequest(recipe=recipe.folder, golden=folder / "golden")
+    asked = ThresholdsRequest(recipe=recipe, golden=folder / "golden", target="torch", precision="float32")
     calibrate_thresholds(asked, print, lambda _done, _total: None)
     build_engine(recipe, "openvino", precision, folder / "golden", None, print, lambda _done, _total: None)
     return recipe.folder

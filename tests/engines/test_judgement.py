@@ -22,7 +22,6 @@ from appliance.checks.known_parts import show_pictures
 from appliance.checks.replay_comparison import Archived, replay
 from appliance.config.line import Line, load_line
 from appliance.line.offline import through
-from appliance.line.recipe_at_work import LoadedRecipe
 from calibrate.thresholds.scorer import Scorer
 from engines.common.geometry import Geometry
 from engines.common.images import png_bytes, read_image
@@ -32,7 +31,7 @@ from engines.proof.parity import compare
 from engines.recipe.bundle import load_recipe
 from engines.recipe.ignore_mask import ignored_by
 from engines.recipe.thresholds import Thresholds, save_thresholds
-from tests.appliance.conftest import Floats, MadeEngine, make_thresholds, make_verdict
+from tests.appliance.conftest import Floats, MadeEngine, loaded_recipe, make_thresholds, make_verdict
 from tests.engines.made_recipe import made_recipe
 
 SIDE, FRAMES, AREA = 64, 96, 4
@@ -239,16 +238,15 @@ def test_line_parity_scorer_replay_and_challenge_give_one_answer(
     assert FRAMES // 10 < sum(expected) < FRAMES * 3 // 4
 
     files = _pictures(tmp_path / "pictures")
-    with closing(LoadedRecipe(line, recipe.folder)) as loaded:
+    with closing(loaded_recipe(line)) as loaded:
         _saying(frames, engine)
         taken = (Frame(i, time.monotonic_ns(), 0, read_image(file), None, file.name) for i, file in enumerate(files))
         by_line = list(through(loaded, taken, lambda job: job.station.decider.verdict(job, "3", 1, 1, False), 2))
         _saying(frames, engine)
-        shown = list(show_pictures(line, loaded, [(file, "pass") for file in files]))
+        shown = list(show_pictures(loaded, [(file, "pass") for file in files]))
     _saying(frames, engine)
-    replayed = list(
-        replay(line, recipe.folder, [Archived(make_verdict(i, score=None), file) for i, file in enumerate(files, 1)])
-    )
+    with closing(loaded_recipe(line)) as loaded:
+        replayed = list(replay(loaded, [Archived(make_verdict(i, score=None), file) for i, file in enumerate(files, 1)]))
     _saying(frames, engine)
     with Scorer.judging(recipe, thresholds, "torch", "float32") as scorer:
         scored = list(_scored(scorer, thresholds, files))

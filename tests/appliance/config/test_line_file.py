@@ -38,7 +38,7 @@ def test_defaults(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL)
     assert isinstance(config.camera, pylon_camera.Config)
     assert (config.camera.trigger, config.camera.trigger_source, config.camera.features) == ("hardware", "Line1", {})
-    assert (config.engine.target, config.engine.slots, config.decision.deadline_ms) == ("torch", 3, 500)
+    assert (config.engine.target, config.engine.slots, config.decision.deadline_ms) == ("openvino", 3, 500)
     assert is_local(config.publish.verdicts)
     assert is_local(config.publish.snapshot)
     assert (config.publish.keys, config.plc, config.journal, config.archive) == (None, None, None, None)

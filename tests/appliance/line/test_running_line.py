@@ -65,7 +65,8 @@ def test_thresholds_of_another_engine_are_warned_of(tmp_path: Path, make_line: M
     events = inspect_all(make_line(recipe=tmp_path / "recipe"), parts=1)
     (warning,) = (event.text for event in events if isinstance(event, Notice) and event.severity == "warning")
     assert "its thresholds were got from scores of openvino int8, and torch float32 serves" in warning
-    assert warning.endswith("calibrate with: calibrate thresholds --line 3")
+    named = f"--line 3 --config-dir {tmp_path / 'lines'} --golden DIR"
+    assert warning.endswith(f"calibrate with: calibrate thresholds {named}"), "the line's file names no golden samples"
 
 
 def test_a_tampered_recipe_is_refused(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:

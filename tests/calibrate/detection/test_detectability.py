@@ -38,7 +38,7 @@ def test_the_command_writes_figures_and_a_picture_beside_the_sealed_recipe(
     recipe: Recipe, golden_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
-    detectability(recipe=own, golden=golden_folder, contrast=[64], trials=1, json=tmp_path / "seen.json")
+    detectability(recipe=own, golden=golden_folder, target="torch", contrast=[64], trials=1, json=tmp_path / "seen.json")
     assert load_recipe(own).digest == recipe.digest
     seen = msgspec.json.decode((own / "report" / JSON).read_bytes(), type=Detectability)
     assert (tmp_path / "seen.json").read_bytes() == (own / "report" / JSON).read_bytes()
@@ -62,7 +62,7 @@ def test_samples_that_are_rejected_as_they_are_are_not_used(recipe: Recipe, gold
     assert thresholds is not None
     held_out = read_samples(golden_folder, recipe.manifest, held_out=True)
     strict = msgspec.structs.replace(thresholds, score_threshold=1e-9)
-    with Scorer(recipe) as scorer:
+    with Scorer(recipe, "torch", "float32") as scorer:
         rejected = render(900, "missing piece").image
         inspector = Inspector(scorer, msgspec.structs.replace(thresholds, pixel_threshold=1e9), recipe.manifest.geometry)
         assert inspector.judge(held_out[0]).passed
@@ -79,7 +79,7 @@ def test_a_defect_is_located_when_a_region_lies_on_it(recipe: Recipe) -> None:
     assert drawn is not None
     on_map = drawn.on_map(geometry)
     over = np.float32(2 * thresholds.pixel_threshold)
-    with Scorer(recipe) as scorer:
+    with Scorer(recipe, "torch", "float32") as scorer:
         inspector = Inspector(scorer, thresholds, geometry)
 
         def located(frame_map: np.ndarray) -> bool:
@@ -94,7 +94,7 @@ def test_a_recipe_without_thresholds_is_told_the_command(recipe: Recipe, golden_
     own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
     (own / FILE).unlink()
     with pytest.raises(RecipeError, match="has no thresholds yet; calibrate them with: calibrate thresholds --recipe"):
-        detectability(recipe=own, golden=golden_folder)
+        detectability(recipe=own, golden=golden_folder, target="torch")
     assert not (own / "report").exists()
 
 

@@ -32,6 +32,7 @@ from tests.virtual_line.product import render
 
 PARTS, REPEATS = 4, 2
 BAD = (1, 3)
+REFERENCE = '[engine]\ntarget = "torch"\n'  # it needs no build
 
 
 def _placed_anew(image: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
@@ -97,7 +98,7 @@ def test_takes_are_measured_and_judged_as_the_line_does(
         ("part-2-bad", "0.png"),
     ]
     thresholds = gauge.thresholds
-    with Scorer(gauge.recipe) as scorer:
+    with Scorer(gauge.recipe, "torch", "float32") as scorer:
         for i in range(PARTS):
             take = takes[i * REPEATS + 1]
             measured = scorer.measure(pictures[i, 1][0])
@@ -112,7 +113,8 @@ def test_takes_are_measured_and_judged_as_the_line_does(
 
 def test_the_command_reads_folders_and_writes_table_form_and_json(recipe: Recipe, folder: Path, tmp_path: Path) -> None:
     files = "--json", tmp_path / "study.json", "--form", tmp_path / "study.html"
-    done = _run("--recipe", recipe.folder, "--folder", folder, *files, "--by", "Q. Engineer")
+    words = "--recipe", recipe.folder, "--folder", folder, "--target", "torch"
+    done = _run(*words, *files, "--by", "Q. Engineer")
     assert done.exception is None, done.exception
     for told in ("EV (repeatability)", "%GRR of tolerance", "ndc", "kappa over repeats", "kappa against the truth", "AIAG"):
         assert told in done.stdout
@@ -223,7 +225,7 @@ def line(tmp_path: Path, recipe: Recipe, pictures: dict[tuple[int, int], tuple[P
     features = "\n".join(f"{name} = {json.dumps(value)}" for name, value in emulated(tmp_path / "seen").items())
     (tmp_path / "3.toml").write_text(
         f'recipe = "{recipe.folder}"\n[camera]\nkind = "pylon"\nserial = "0815-0000"\ntrigger = "software"\nrate = 1000\n'
-        f"[camera.features]\n{features}\n"
+        f"[camera.features]\n{features}\n{REFERENCE}"
     )
     return tmp_path
 
@@ -286,7 +288,8 @@ def test_a_replay_that_ends_and_a_picture_that_failed(line: Path, recipe: Recipe
     (line / "seen" / "1.png").write_bytes(b"no picture")
     for file in sorted((line / "seen").iterdir())[3:]:
         file.unlink()
-    (line / "3.toml").write_text(f'recipe = "{recipe.folder}"\n[camera]\nkind = "replay"\nsource = "seen"\nrate = 0\n')
+    camera = '[camera]\nkind = "replay"\nsource = "seen"\nrate = 0\n'
+    (line / "3.toml").write_text(f'recipe = "{recipe.folder}"\n{camera}{REFERENCE}')
     done = _run("--line", 3, "--config-dir", line, "--keep", line / "kept", "--form", line / "form.html", typed="\n" * 9)
     _refused(done, ImageError, "the replay has no more pictures; the study needs 100")
     assert "no picture: " in done.stdout

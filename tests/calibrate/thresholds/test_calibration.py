@@ -23,6 +23,8 @@ from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import FILE, HISTORY, IGNORE_MASK, Scored, Thresholds, load_history, load_thresholds
 from tests.virtual_line.product import render, save_parts
 
+REFERENCE: dict[str, Any] = {"target": "torch", "precision": "float32"}  # it needs no build
+
 
 class Calibrate(Protocol):
     """Calibrates, with known rejects unless it is told otherwise."""
@@ -62,7 +64,7 @@ def rejects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def calibrate(own: Recipe, golden_folder: Path, rejects: Path) -> Calibrate:
     def run(**changes: Any) -> Thresholds:
-        request: dict[str, Any] = {"recipe": own.folder, "golden": golden_folder, "rejects": rejects, "max_false_reject": 0.01}
+        request = REFERENCE | {"recipe": own, "golden": golden_folder, "rejects": rejects, "max_false_reject": 0.01}
         return calibrate_thresholds(ThresholdsRequest(**request | changes), lambda _: None, lambda _done, _total: None)
 
     return run
@@ -112,7 +114,7 @@ def test_an_earlier_version_is_taken_up_again_as_a_new_one_with_its_mask(
 
 def test_synthetic_defects_stand_in_for_rejects_and_progress_is_told(recipe: Recipe, own: Recipe, golden_folder: Path) -> None:
     told: list[tuple[int, int]] = []
-    request = ThresholdsRequest(recipe=own.folder, golden=golden_folder, max_false_reject=0.05, confidence=0.5)
+    request = ThresholdsRequest(recipe=own, golden=golden_folder, **REFERENCE, max_false_reject=0.05, confidence=0.5)
     made = calibrate_thresholds(request, lambda _: None, lambda done, total: told.append((done, total)))
     assert told == [(i, 11 + 9 + 3) for i in range(1, 24)], "fitted samples, defects, held-out samples"
     before = load_thresholds(recipe)
@@ -166,12 +168,12 @@ def test_the_engine_that_serves_is_measured_and_proven_for_its_thresholds(
 ) -> None:
     own = load_recipe(Path(shutil.copytree(built.folder, tmp_path / "own")))
     told: list[str] = []
-    request = ThresholdsRequest(
-        recipe=own.folder, golden=golden_folder, rejects=rejects, target="openvino", precision="float32"
-    )
+    request = ThresholdsRequest(recipe=own, golden=golden_folder, rejects=rejects, target="openvino", precision="float32")
     made = calibrate_thresholds(request, told.append, lambda _done, _total: None)
     assert made.engine == "openvino float32"
-    assert told == ["comparing the verdicts of openvino float32 with the reference's"]
+    comparing, passed = told
+    assert comparing == "comparing the verdicts of openvino float32 with the reference's"
+    assert passed.startswith("openvino float32 has passed the parity gate for thresholds version 2 (")
     record = read_record(engine_folder(own, "openvino", "float32"))
     assert record.parity is not None
     assert record.parity.thresholds_version == made.version

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from engines.common.errors import EngineError
+from engines.common.errors import EngineError, RecipeError
 from engines.proof.admission import RECORD, BuildRecord, engine_folder, load_engine, read_record
-from engines.proof.build import build_engine, proof_images, prove, verify_engine
+from engines.proof.build import build_engine, proof_images, prove, save_record, verify_engine
 from engines.proof.parity import LIMITS, Parity
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import FILE, HISTORY, load_thresholds, save_thresholds
@@ -121,8 +121,38 @@ def test_an_engine_of_another_fit_is_refused(spoilt: Recipe) -> None:
 def test_another_machine_or_library_is_refused(spoilt: Recipe) -> None:
     record = read_record(engine_folder(spoilt, *OPENVINO))
     _change_record(spoilt, versions=record.versions | {"openvino": "1.0", "cpu": "abacus"})
-    with pytest.raises(EngineError, match=r"built with openvino 1\.0 \(now .*\), cpu abacus \(now .*build it again"):
+    built_with = r"built with openvino 1\.0 \(now .*\), cpu abacus \(now .*"
+    with pytest.raises(EngineError, match=rf"{engine_folder(spoilt, *OPENVINO)}: {built_with}build it again"):
         load_engine(spoilt, *OPENVINO)
+    engine_folder(spoilt, *OPENVINO).rename(engine_folder(spoilt, *OPENVINO, {"openvino": "1.0", "cpu": "abacus"}))
+    with pytest.raises(EngineError, match=f"no engine for openvino float32 here, only one {built_with}build it with"):
+        load_engine(spoilt, *OPENVINO)
+
+
+def test_a_build_breaks_no_circle_of_advice_and_removes_what_no_environment_would_load(
+    spoilt: Recipe, golden_folder: Path, converted_once: None
+) -> None:
+    """With thresholds of another fit an engine is built all the same: new ones are got from it."""
+    thresholds = load_thresholds(spoilt)
+    assert thresholds is not None
+    save_thresholds(spoilt.folder, msgspec.structs.replace(thresholds, recipe_digest="0" * 64))
+    place = engine_folder(spoilt, *OPENVINO)
+    others = {name: place.with_name(f"openvino-float32-{name}") for name in ("another-fit", "another-place")}
+    for folder in others.values():
+        shutil.copytree(place, folder)
+    record = read_record(place)
+    save_record(others["another-fit"], msgspec.structs.replace(record, recipe_digest="0" * 64))
+    elsewhere = engine_folder(spoilt, *OPENVINO, {"openvino": "1.0"})
+    shutil.copytree(place, elsewhere)
+    save_record(elsewhere, msgspec.structs.replace(record, versions={"openvino": "1.0"}))
+    shutil.rmtree(place)
+    made = build_engine(spoilt, "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
+    assert made.parity is not None
+    assert (made.parity.passed, made.parity.thresholds_version) == (True, None)
+    assert set((spoilt.folder / "engines").iterdir()) == {place, elsewhere}
+    with pytest.raises(RecipeError, match="belongs to another fit"):
+        load_engine(spoilt, *OPENVINO)
+    load_engine(spoilt, *OPENVINO, any_thresholds=True).close()
 
 
 def test_new_thresholds_need_a_new_proof(spoilt: Recipe, golden_folder: Path) -> None:
@@ -171,7 +201,7 @@ def test_an_interrupted_build_leaves_the_old_engine(
     with pytest.raises(KeyboardInterrupt):
         build_engine(spoilt, "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
     assert read_record(engine_folder(spoilt, *OPENVINO)) == before
-    assert [file.name for file in (spoilt.folder / "engines").iterdir()] == ["openvino-float32"]
+    assert list((spoilt.folder / "engines").iterdir()) == [engine_folder(spoilt, *OPENVINO)]
 
 
 def test_out_of_memory_is_one_line_and_leaves_nothing(
