@@ -52,6 +52,7 @@ def test_the_report_is_one_file_that_tells_what_was_measured(built: Recipe, gold
     reader = _Reader()
     reader.feed(page.read_text())
     assert not reader.open
+    assert reader.links
     assert all(link.startswith(("data:image/png;base64,", "#")) for link in reader.links), "no other file, no network"
     thresholds = load_thresholds(built)
     assert thresholds is not None
