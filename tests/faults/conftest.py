@@ -14,6 +14,7 @@ from tests.faults.pictures import Picture, read_pictures, save_pictures
 from tests.faults.station import Station
 
 RATE = 15  # parts a second: a load that two cores bear beside the four other processes
+SIDE = 512  # of the pictures that the recipe was made for
 
 
 @pytest.fixture(scope="session")

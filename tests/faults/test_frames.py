@@ -10,9 +10,8 @@ import pytest
 
 from tests.appliance.capture.test_aravis_camera import fake_camera, needs_aravis
 from tests.appliance.conftest import emulated
+from tests.faults.conftest import SIDE
 from tests.faults.station import Event, Station, wait_for
-
-SIDE = 512  # what the recipe was made for
 
 
 def inspect_frames(station: Station, count: int) -> list[Event]:
