@@ -42,7 +42,8 @@ def make_station(
 ) -> Callable[..., Station]:
     """A function that writes a line's file and gives its station, not started yet; tables replace the usual ones.
 
-    A camera of Aravis plays its own bars, each one a bad part: which of them a part got cannot be told from its number.
+    A camera of Aravis plays its own bars, each one a bad part, by a count of its own that no command tells: of its parts is
+    known only that none may pass. That each gets its own picture is seen in `test_aravis_camera.py`, which looks into them.
     """
 
     def make(**tables: object) -> Station:
