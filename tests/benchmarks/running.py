@@ -219,6 +219,8 @@ def measure_rate(engine: Benched, rounds: int) -> Iterator[Figure]:
 def measure_memory(engine: Benched, frames: int) -> Iterator[Figure]:
     """How a running line's memory grows."""
     _, warm, most = run_unpaced(engine, frames)
+    if not (warm and most):
+        raise RuntimeError(f"memory was not seen over {frames} frames: give more")
     print(
         f"memory {warm / 2**20:.0f} MiB after {WARM_FRAMES} frames, {most / 2**20:.0f} MiB at most until {WARM_FRAMES + frames}"
     )

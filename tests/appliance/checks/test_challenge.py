@@ -204,6 +204,7 @@ def test_pictures_go_the_very_path_of_the_lines_parts(
     given = {verdict.source: verdict for verdict in verdicts_of(inspect_all(line, parts=7))}
     record = show_all(line)
     assert record.conditions.engine == "torch float32"
+    assert len(record.shown) == 4
     for one in record.shown:
         verdict = given[Path(one.name).name]
         assert (one.score, one.verdict, one.reason, one.threshold) == (

@@ -12,12 +12,13 @@ from appliance.line.decision import MOST_REGIONS, Decider
 from appliance.messages.schema import Region
 from engines.common.geometry import Geometry
 from engines.recipe.bundle import Recipe
+from engines.recipe.naming import Naming
 from tests.appliance.conftest import Floats, make_thresholds
 from tests.engines.made_recipe import made_manifest
 
 # A region of 128 x 256 frame pixels on a map of 64 x 64: a map pixel is 2 wide and 4 high.
 GEOMETRY = Geometry(frame=(300, 400), region=(10, 20, 128, 256), input_side=64)
-RECIPE = Recipe(Path("made"), made_manifest(GEOMETRY), "0" * 64)
+RECIPE = Recipe(Path("made"), made_manifest(GEOMETRY), "0" * 64, Naming(Path("made")))
 
 
 def decider(ignored: np.ndarray | None = None, **changes: Any) -> Decider:

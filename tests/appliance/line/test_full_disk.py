@@ -114,7 +114,9 @@ def test_a_full_disk_stops_no_verdict_and_what_waited_is_journalled_later(
         journal = shutil.copy(disk / "journal.db", tmp_path)
         assert audit(Path(journal))[:4] == (len(verdicts), [], 0, 0)
         assert list(search(Path(journal), Query()))[::-1] == verdicts
-        assert all(file.stat().st_size for file in (disk / "archive").rglob("*.png"))
+        pictures = list((disk / "archive").rglob("*.png"))
+        assert pictures
+        assert all(file.stat().st_size for file in pictures)
 
 
 def told_of(place: Path) -> list[str]:

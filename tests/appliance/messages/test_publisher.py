@@ -99,6 +99,23 @@ def test_every_verdict_goes_out_and_rejects_on_a_topic_of_their_own(station: OnA
     assert topics == [("3/verdict", 1), ("3/verdict", 2), ("3/reject", 2), ("3/verdict", 3)]
 
 
+def test_what_goes_out_is_what_the_table_of_topics_names(station: OnAir, line: Line, connect: Connect) -> None:
+    socket = connect(zmq.SUB, line.config.publish.verdicts)
+    socket.subscribe("")  # whatever it is called
+    heard = {socket.recv_multipart()[0]: 1}  # it is listened to
+    station.publish()
+    station.publish(verdict="reject", reason="late")
+    alarm = Alarm(line="3", epoch=1, seq=2, time=utc_now(), severity="warning", text="made")
+    station.do(lambda: station.publisher.publish_alarm(alarm))
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:  # longer than anything waits that goes out by itself
+        topic, content = socket.recv_multipart()
+        heard[topic] = heard.get(topic, 0) + 1
+        assert msgspec.json.decode(content).keys() >= {"line", "epoch", "seq", "time"}
+    assert set(heard) == {f"{line.name}/{topic}".encode() for topic in TOPICS}
+    assert heard[b"3/heartbeat"] > 2, "time enough"
+
+
 def test_heartbeats_tell_how_far_the_line_is(station: OnAir, line: Line, connect: Connect) -> None:
     socket = connect(zmq.SUB, line.config.publish.verdicts)
     socket.subscribe("3/heartbeat")

@@ -97,6 +97,7 @@ def test_a_second_collection_adds_and_knows_the_first(tmp_path: Path, capsys: py
     write_line(tmp_path, kind="replay", source=str(tmp_path / "parts"), rate=0)
     assert run(tmp_path, 4) == 0
     first = {file.name: file.read_bytes() for file in list_images(tmp_path / "golden")}
+    assert len(first) == 4
     assert run(tmp_path, 2) == 0
     assert "refused: duplicate 4" in capsys.readouterr().out, "the replay begins anew"
     files = list_images(tmp_path / "golden")

@@ -40,7 +40,7 @@ def test_k_medoids_are_the_best_of_all_choices_where_groups_are_plain() -> None:
     best = min(itertools.combinations(range(15), 3), key=lambda chosen: apart[:, chosen].min(axis=1).sum())
     assert sorted(k_medoids(apart, 3)) == list(best)
     assert k_medoids(apart, 1) == [medoid(torch.from_numpy(points))]
-    assert len(set(k_medoids(np.zeros((4, 4)), 2))) >= 1, "equal samples end, too"
+    assert k_medoids(np.zeros((4, 4)), 2) == [0, 0], "equal samples end, too"
 
 
 def test_distances_are_euclidean() -> None:
