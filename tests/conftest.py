@@ -23,6 +23,8 @@ from engines.recipe.bundle import Recipe, load_recipe
 from engines.targets import Precision
 from tests.virtual_line.product import DEFECTS, save_parts
 
+pytest_plugins = ["tests.house.skips"]
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PATIENCE_S = 5.0  # for threads and processes to end
 
@@ -32,11 +34,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-faults", action="store_true", help="try faults as often as `make faults` does: hours")
 
 
+FITTED = {"recipe", "banked"}  # and all fixtures that are made of them
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has rounds is a fault."""
+    """What has rounds is a fault; what a fitted recipe is needed for is left out by `make check`."""
     for item in items:
-        if "rounds" in getattr(item, "fixturenames", ()):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "rounds" in fixtures:
             item.add_marker("faults")
+        if fixtures & FITTED:
+            item.add_marker("fit")
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ A camera whose vendor's library could hang or crash runs in a process of its own
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from appliance.config.line import Line
 from engines.common.errors import UserError
+from engines.common.extras import import_for
 from engines.common.geometry import Pixels
 
 
@@ -85,8 +85,11 @@ _CAMERAS = {  # kind in the line file: module with `connect(line, frame_size) ->
 
 
 def make_camera(line: Line, frame_size: tuple[int, int]) -> Camera:
-    """The line's camera in this process, not opened yet; ``frame_size`` is the recipe's (width, height)."""
+    """The line's camera in this process, not opened yet; ``frame_size`` is the recipe's (width, height).
+
+    Raises CameraError when a library is missing for its kind.
+    """
     kind = str(line.config.camera.__struct_config__.tag)
     # Imported here: a process loads only its own camera's library.
-    camera: Camera = importlib.import_module(_CAMERAS[kind]).connect(line, frame_size)
+    camera: Camera = import_for(f'camera.kind = "{kind}"', _CAMERAS[kind], CameraError).connect(line, frame_size)
     return camera

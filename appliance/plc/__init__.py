@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
 from typing import Protocol
 
@@ -10,6 +9,7 @@ from appliance.config.line import Line, need_plc
 from appliance.config.plc import AnyPlcConfig
 from appliance.plc.image import LineBlock, PlcBlock, decode_plc, encode_line
 from engines.common.errors import ConfigError
+from engines.common.extras import import_for
 
 
 class PlcError(Exception):
@@ -78,11 +78,4 @@ def make_plc(line: Line) -> Plc:
 def import_kind(config: AnyPlcConfig, modules: dict[str, str]) -> ModuleType:
     """The module for a kind of PLC. Raises ConfigError with the command that installs what it needs."""
     kind = str(config.__struct_config__.tag)
-    try:
-        return importlib.import_module(modules[kind])
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("appliance"):
-            raise
-        raise ConfigError(
-            f"plc.kind = \"{kind}\" needs the package {error.name}; run: pip install 'tfa-inspect[{kind}]'"
-        ) from error
+    return import_for(f'plc.kind = "{kind}"', modules[kind], ConfigError)

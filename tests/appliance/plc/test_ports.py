@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from appliance.plc.image import STATE_CODES, LineBlock, PlcBlock
 from engines.common.errors import ConfigError
 from tests.appliance.conftest import MakeLine, make_verdict, plc_sim
 from tests.appliance.plc.test_kinds import table_of
+from tests.house.base_only import Absent
 
 
 @pytest.fixture
@@ -164,10 +166,8 @@ def test_a_port_that_is_taken_is_told(make_line: MakeLine, free_ports: Callable[
 def test_a_missing_package_is_named_with_what_installs_it(
     make_line: MakeLine, monkeypatch: pytest.MonkeyPatch, kind: str, package: str
 ) -> None:
-    import sys
-
     for name in [name for name in sys.modules if name.startswith(("appliance.plc.", package))]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigError, match=rf"needs the package .*pip install 'tfa-inspect\[{kind}\]'"):
+    monkeypatch.setattr(sys, "meta_path", [Absent(frozenset({package})), *sys.meta_path])
+    with pytest.raises(ConfigError, match=rf"needs the library {package}; run: pip install 'tfa-inspect\[{kind}\]'"):
         make_plc(make_line(plc=table_of(kind, 4840)))
