@@ -14,9 +14,9 @@ demo: $(VENV)/installed
 base: $(VENV)/installed
 	$(BIN)/python -m tests.virtual_line.base_install
 
-# Linters, types, import contracts, and the tests that need no fitted network.
+# Linters, types, import contracts, and the tests that are not slow.
 check: lint
-	$(BIN)/python -m pytest -q -m "not fit and not faults"
+	$(BIN)/python -m pytest -q -m "not slow and not faults"
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest

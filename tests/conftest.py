@@ -34,17 +34,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-faults", action="store_true", help="try faults as often as `make faults` does: hours")
 
 
-FITTED = {"recipe", "banked"}  # and all fixtures that are made of them
+FITTED = {"recipe", "banked", "built"}  # and all fixtures that are made of them
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has rounds is a fault; what a fitted recipe is needed for is left out by `make check`."""
+    """What has rounds is a fault; what needs a fitted recipe is slow."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if "rounds" in fixtures:
             item.add_marker("faults")
+        if callspec := getattr(item, "callspec", None):  # a fixture may be named by a parameter
+            fixtures.update(one for one in callspec.params.values() if isinstance(one, str))
         if fixtures & FITTED:
-            item.add_marker("fit")
+            item.add_marker("slow")
 
 
 @pytest.fixture

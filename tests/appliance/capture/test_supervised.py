@@ -31,6 +31,7 @@ from tests.appliance.conftest import (
     wait_for,
 )
 
+pytestmark = pytest.mark.slow  # processes that hang, die and come back
 SIDE = 64
 RATE = 50
 

@@ -17,6 +17,8 @@ from appliance.plc import make_plc
 from appliance.plc.bridge import OLDEST_S, Bridge, result_of, seconds_left
 from tests.appliance.conftest import MakeLine, make_verdict, on_air, plc_sim, read_events, taken_by, wait_for
 
+# Real servers and clients, told to be silent, gone and back.
+pytestmark = pytest.mark.slow
 KINDS = ("modbus", "modbus-server", "opcua", "s7")
 CLIENT_KINDS = ("modbus", "s7")  # the bridge connects to the PLC
 

@@ -218,6 +218,7 @@ def _error(got: Tensor, wanted: Tensor) -> float:
     return float((got.detach().double() - wanted.double()).abs().max() / wanted.double().abs().max())
 
 
+@pytest.mark.slow
 def test_features_reconstruction_loss_and_map_are_the_authors(
     theirs: tuple[_Reference, State], ours: tuple[Backbone, TFANet]
 ) -> None:
