@@ -24,6 +24,8 @@ from engines.recipe.bundle import Recipe, load_recipe
 from engines.targets import Precision
 from tests.virtual_line.product import DEFECTS, save_parts
 
+pytest_plugins = ["tests.house.skips"]
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PATIENCE_S = 5.0  # for threads and processes to end
 
@@ -33,11 +35,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-faults", action="store_true", help="try faults as often as `make faults` does: hours")
 
 
+FITTED = {"recipe", "banked", "built"}  # and all fixtures that are made of them
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has rounds is a fault."""
+    """What has rounds is a fault; what needs a fitted recipe is slow."""
     for item in items:
-        if "rounds" in getattr(item, "fixturenames", ()):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "rounds" in fixtures:
             item.add_marker("faults")
+        if callspec := getattr(item, "callspec", None):  # a fixture may be named by a parameter
+            fixtures.update(one for one in callspec.params.values() if isinstance(one, str))
+        if fixtures & FITTED:
+            item.add_marker("slow")
 
 
 @pytest.fixture

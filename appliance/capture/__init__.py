@@ -10,9 +10,8 @@ To add a camera:
        def connect(config, file, frame_size, deadline_ms) -> Camera        (arguments: see `make_camera`)
 
    `Config` is the table `[camera]` with kind = "mine": what it adds to `appliance.config.camera.CameraConfig`, each field with
-   its bounds and meaning.  Its class variable `extra` is what `pip install tfa-inspect[...]` brings the vendor's library.
-   Import that library, and whatever else is large, where it is used and not at the top: every command that reads a line's
-   file imports this module.
+   its bounds and meaning.  Import the vendor's library, and whatever else is large, where it is used and not at the top:
+   every command that reads a line's file imports this module.  What an extra brings stands in `engines.common.extras`.
 2. Name the module in `CAMERAS` in `appliance/config/camera.py`.
 3. Put it through the test kit: one more `Candidate` in `tests/appliance/capture/test_camera_kit.py`.
 """

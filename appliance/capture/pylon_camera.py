@@ -25,8 +25,6 @@ INVALID_BLOCK_ID, NO_BLOCK_ID = 2**64 - 1, 0  # the latter of a GigE camera that
 class Config(CameraConfig, frozen=True, forbid_unknown_fields=True, tag="pylon", kw_only=True):
     """A Basler camera, GigE or USB; identified by at most one of serial, ip and name, else the only one there is."""
 
-    extra = "pylon"
-
     name: Annotated[str | None, Meta(description="the user-defined name stored in the camera")] = None
 
     def __post_init__(self) -> None:

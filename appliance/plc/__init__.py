@@ -9,9 +9,8 @@ To add a kind of PLC:
        def make_side(config, file) -> Side             what `inspect plc-sim` answers through (see `appliance.plc.sim`)
 
    `Config` is the table `[plc]` with kind = "mine": what it adds to `appliance.config.plc.PlcConfig`, each field with its
-   bounds and meaning, and what `AnyPlcConfig` asks.  Its class variable `extra` is what `pip install tfa-inspect[...]` brings
-   the protocol's library.  Import that library where it is used and not at the top: every command that reads a line's file
-   imports this module.
+   bounds and meaning, and what `AnyPlcConfig` asks.  Import the protocol's library where it is used and not at the top: every
+   command that reads a line's file imports this module.  What an extra brings stands in `engines.common.extras`.
 2. Name the module in `PLCS` in `appliance/config/plc.py`.
 3. Give its table to `tests/appliance/plc/test_kinds.py`, which then has it carry results, faults and restarts.
 """

@@ -16,7 +16,6 @@ from appliance.plc.sim import ByteSide, Side
 class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="modbus", kw_only=True):
     """A PLC that is a Modbus TCP server; the README has the process image."""
 
-    extra = "modbus"
     answers_by = "Modbus server"
 
     host: str

@@ -15,8 +15,6 @@ ANY_UNIT, ANSWER_S = 1, 0.5
 class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="modbus-server", kw_only=True):
     """A PLC that polls: the bridge is the Modbus TCP server."""
 
-    extra = "modbus"
-
     address: ThisBox
     port: Port = 1502
     base: ImageBase = 0

@@ -16,8 +16,6 @@ from engines.common.errors import ConfigError
 class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="opcua", kw_only=True):
     """A PLC that is an OPC UA client: the bridge is the server."""
 
-    extra = "opcua"
-
     address: ThisBox
     port: Port = 4840
     certificate: Annotated[Path | None, Meta(description="the server's certificate, .der; sessions are then encrypted")] = None

@@ -15,7 +15,6 @@ from appliance.plc.sim import ByteSide, Side
 class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="s7", kw_only=True):
     """A Siemens PLC: the bridge writes into a data block of it."""
 
-    extra = "s7"
     answers_by = "access by PUT and GET"
 
     host: str

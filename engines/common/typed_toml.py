@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_ty
 import msgspec
 
 from engines.common.errors import ConfigError
+from engines.common.extras import missing_library
 
 T = TypeVar("T")
-OURS = ("appliance", "engines")
 
 
 class KindTable:
@@ -32,7 +32,6 @@ class KindTable:
 
     key: ClassVar[str]  # of the table in its file
     kinds: ClassVar[Mapping[str, str]]  # kind: its module
-    extra: ClassVar[str | None] = None  # what `pip install tfa-inspect[...]` brings the vendor's library
 
     @classmethod
     def struct_of(cls, kind: str) -> Any:
@@ -52,12 +51,10 @@ class KindTable:
         try:
             return getattr(importlib.import_module(self.kinds[self.kind]), function)(self, *arguments)
         except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            if self.extra is None or package in OURS:
+            text = missing_library(error, f'{self.key}.kind = "{self.kind}"')
+            if text is None:
                 raise
-            raise ConfigError(
-                f"{self.key}.kind = \"{self.kind}\" needs the package {package}; run: pip install 'tfa-inspect[{self.extra}]'"
-            ) from error
+            raise ConfigError(text) from error
 
 
 class _Mistake(Exception):  # noqa: N818 - of whoever wrote the file

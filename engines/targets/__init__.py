@@ -14,12 +14,12 @@ A target's module has
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from engines.common.errors import EngineError
+from engines.common.extras import import_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,16 +65,15 @@ class TargetInfo:
 
     module: str
     precisions: tuple[Precision, ...]
-    extra: str | None  # what `pip install tfa-inspect[...]` brings its library, where the base install does not
     reference: Precision | None = None  # a precision that is the reference itself: nothing to build or to prove
     gpu: bool = False  # computes on a GPU where torch has one
     streams: bool = False  # can compute several frames at once, each on its share of the cores
 
 
 TARGETS: Mapping[str, TargetInfo] = {
-    "torch": TargetInfo("engines.targets.torch_target", ("float32", "float16"), None, reference="float32", gpu=True),
-    "openvino": TargetInfo("engines.targets.openvino_target", ("float32", "bfloat16", "int8"), None, streams=True),
-    "tensorrt": TargetInfo("engines.targets.tensorrt_target", ("float16",), "tensorrt", gpu=True),
+    "torch": TargetInfo("engines.targets.torch_target", ("float32", "float16"), reference="float32", gpu=True),
+    "openvino": TargetInfo("engines.targets.openvino_target", ("float32", "bfloat16", "int8"), streams=True),
+    "tensorrt": TargetInfo("engines.targets.tensorrt_target", ("float16",), gpu=True),
 }
 
 
@@ -94,12 +93,8 @@ def target_module(target: str, precision: str) -> Any:
         raise EngineError(f"no target named {target!r}; there are: {', '.join(TARGETS)}")
     if precision not in info.precisions:
         raise EngineError(f"target {target} has no precision {precision}; it has: {', '.join(info.precisions)}")
-    try:
-        # Imported here: a target brings a heavy library, and a line needs only its own.
-        return importlib.import_module(info.module)
-    except ModuleNotFoundError as error:
-        package = "tfa-inspect" + (f"[{info.extra}]" if info.extra else "")
-        raise EngineError(f"target {target} needs the library {error.name}; run: pip install '{package}'") from error
+    # Imported here: a target brings a heavy library, and a line needs only its own.
+    return import_for(f"target {target}", info.module, EngineError)
 
 
 def default_precision(target: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config.camera import PylonConfig
 from engines.recipe.bundle import Recipe
 from tests.appliance.conftest import MakeLine, emulated, make_line  # noqa: F401 - a fixture
 from tests.faults.pictures import Picture, read_pictures, save_pictures
@@ -63,7 +62,7 @@ def make_station(
             "journal": {"file": str(tmp_path / "journal.db")},
         }
         line = make_line(recipe=built.folder, **(usual | tables))  # type: ignore[arg-type]
-        known = isinstance(line.config.camera, PylonConfig)
+        known = line.config.camera.kind == "pylon"
         return Station(line.name, line.file.parent, tmp_path / "logs", pictures if known else None)
 
     return make

@@ -293,6 +293,6 @@ def test_a_value_that_is_refused_is_told_with_what_the_camera_offers(
 
 def test_a_missing_package_is_named_with_what_installs_it(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pypylon", None)
-    told = r"camera\.kind = \"pylon\" needs the package pypylon; run: pip install 'tfa-inspect\[pylon\]'"
+    told = r"camera\.kind = \"pylon\" needs the library pypylon; run: pip install 'tfa-inspect\[pylon\]'"
     with pytest.raises(ConfigError, match=told):
         connect({})

@@ -34,6 +34,7 @@ from tests.appliance.conftest import (
     wait_for,
 )
 
+pytestmark = pytest.mark.slow  # processes that hang, die and come back
 SIDE = 64
 RATE = 50
 
@@ -229,9 +230,9 @@ def test_at_first_an_absent_camera_and_a_refused_setting_are_errors(make_line: M
 def test_a_missing_library_in_the_cameras_process_is_told_with_what_installs_it(
     make_line: MakeLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "pypylon.py").write_text('raise ModuleNotFoundError("no", name="pypylon.pylon")', encoding="utf-8")
+    (tmp_path / "pypylon.py").write_text('raise ModuleNotFoundError("no", name="pypylon")', encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    told = r"^camera\.kind = \"pylon\" needs the package pypylon; run: pip install 'tfa-inspect\[pylon\]'$"
+    told = r"^camera\.kind = \"pylon\" needs the library pypylon; run: pip install 'tfa-inspect\[pylon\]'$"
     with pytest.raises(CameraError, match=told), watched(make_line, wait_for_it=True):
         pass
 

@@ -16,6 +16,8 @@ from appliance.messages.orders import AlarmSender, orders_address
 from appliance.plc.bridge import Bridge, result_of, seconds_left
 from tests.appliance.conftest import MakeLine, listen, make_verdict, on_air, plc_of, plc_sim, read_events, taken_by, wait_for
 
+# Real servers and clients, told to be silent, gone and back.
+pytestmark = pytest.mark.slow
 KINDS = ("modbus", "modbus-server", "opcua", "s7")
 CLIENT_KINDS = ("modbus", "s7")  # the bridge connects to the PLC
 

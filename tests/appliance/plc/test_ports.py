@@ -19,6 +19,7 @@ from appliance.plc.sim import make_side
 from engines.common.errors import ConfigError
 from tests.appliance.conftest import MakeLine, make_verdict, plc_of, plc_sim
 from tests.appliance.plc.test_kinds import table_of
+from tests.house.base_only import Absent
 
 
 @pytest.fixture
@@ -182,8 +183,8 @@ def test_a_missing_package_is_named_with_what_installs_it(
 ) -> None:
     for name in [name for name in sys.modules if name.startswith(("appliance.plc.ports.", package))]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(sys, "meta_path", [Absent(frozenset({package})), *sys.meta_path])
     line = make_line(plc=table_of(kind, 4840))
-    told = rf"plc\.kind = \"{kind}\" needs the package {package}; run: pip install 'tfa-inspect\[{extra}\]'"
+    told = rf"plc\.kind = \"{kind}\" needs the library {package}; run: pip install 'tfa-inspect\[{extra}\]'"
     with pytest.raises(ConfigError, match=told):
         made(line)

@@ -67,6 +67,7 @@ def _small_disk(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("refused", ["recipe", "state of the fit"])
 def test_a_disk_that_refuses_a_fit_leaves_nothing_half_written(

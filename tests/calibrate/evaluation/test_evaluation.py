@@ -26,6 +26,7 @@ from engines.recipe.bundle import load_recipe
 from engines.recipe.thresholds import load_thresholds
 
 STEPS, SIDE = 10, 64
+pytestmark = pytest.mark.slow
 LISTED = {  # what the README promises of each category in the JSON file
     *("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro_30", "aupro_05"),
     *("good", "false_rejects", "defects", "misses", "threshold", "guarantee", "fit_seconds", "frame_ms"),

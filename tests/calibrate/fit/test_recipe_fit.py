@@ -28,7 +28,7 @@ from engines.targets import load_reference, run_once
 
 STEPS = 6
 
-pytestmark = pytest.mark.usefixtures("small_batches")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_batches")]
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -305,30 +303,3 @@ def test_the_half_precision_graph_passes_the_gate_on_the_cpu(
     assert parity.passed, parity
     assert parity.map_error > 0, "it is half precision, not the reference again"
     assert parity.limits == LIMITS["float16"]
-
-
-@pytest.mark.parametrize("network", ["built", "banked"])
-def test_a_line_runs_without_torch_on_a_built_engine(
-    request: pytest.FixtureRequest,
-    network: str,
-    parts_folder: Path,
-    tmp_path: Path,
-    free_ports: Callable[[int], list[int]],
-) -> None:
-    """The small memory of a line depends on it."""
-    built: Recipe = request.getfixturevalue(network)
-    ports = free_ports(2)
-    (tmp_path / "3.toml").write_text(
-        f'recipe = "{built.folder}"\n[camera]\nkind = "replay"\nsource = "{parts_folder}"\nrate = 0\n'
-        f'[engine]\ntarget = "openvino"\nprecision = "float32"\n[decision]\ndeadline_ms = 60000\n'
-        f'[publish]\nverdicts = "tcp://127.0.0.1:{ports[0]}"\nsnapshot = "tcp://127.0.0.1:{ports[1]}"\n'
-    )
-    program = (
-        "import sys, time\nfrom pathlib import Path\nfrom appliance.config.line import load_line\n"
-        "from appliance.line.running_line import RunningLine\n"
-        f"running = RunningLine(load_line('3', Path({str(tmp_path)!r})))\nrunning.start()\n"
-        "while running.running: time.sleep(0.05)\nrunning.close()\n"
-        "passed, rejected = running.counts\nprint(passed + sum(rejected.values()), 'torch' in sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert done.stdout.split() == ["12", "False"], done.stderr
