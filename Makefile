@@ -1,14 +1,22 @@
-# The two commands: `make demo` runs the main job on a virtual line, `make test` the whole test suite.
-# Both make their own virtual environment first.
+# The two commands: `make demo` runs the main job on a virtual line, `make test` the whole test suite; `make check` is what to
+# run before each commit, in a minute.  All make their own virtual environment first.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test faults bench lint install trt-wheel aravis clean
+.PHONY: demo base check test faults bench lint install trt-wheel aravis clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tests.virtual_line.demo
+
+# After the demo: its parts once more, on an install without any extra.
+base: $(VENV)/installed
+	$(BIN)/python -m tests.virtual_line.base_install
+
+# Linters, types, import contracts, and the tests that are not slow.
+check: lint
+	$(BIN)/python -m pytest -q -m "not slow and not faults"
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import openvino  # noqa: F401 - from its import on it keeps a thread, which no test leaves behind
 import psutil
 import pytest
 
@@ -23,6 +24,8 @@ from engines.recipe.bundle import Recipe, load_recipe
 from engines.targets import Precision
 from tests.virtual_line.product import DEFECTS, save_parts
 
+pytest_plugins = ["tests.house.skips"]
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PATIENCE_S = 5.0  # for threads and processes to end
 
@@ -32,11 +35,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-faults", action="store_true", help="try faults as often as `make faults` does: hours")
 
 
+FITTED = {"recipe", "banked", "built"}  # and all fixtures that are made of them
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has rounds is a fault."""
+    """What has rounds is a fault; what needs a fitted recipe is slow."""
     for item in items:
-        if "rounds" in getattr(item, "fixturenames", ()):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "rounds" in fixtures:
             item.add_marker("faults")
+        if callspec := getattr(item, "callspec", None):  # a fixture may be named by a parameter
+            fixtures.update(one for one in callspec.params.values() if isinstance(one, str))
+        if fixtures & FITTED:
+            item.add_marker("slow")
 
 
 @pytest.fixture
@@ -111,12 +122,13 @@ def _fitted(golden: Path, folder: Path, **request: Any) -> Recipe:
     from calibrate.fit.recipe_fit import FitRequest, make_recipe
     from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
 
-    make_recipe(FitRequest(golden, folder, **request), lambda _: None, lambda _: None)
+    made = make_recipe(FitRequest(golden, folder, **request), lambda _: None, lambda _: None)
     with pytest.MonkeyPatch.context() as patched:  # fewer frames than a person would take
         patched.setattr("calibrate.thresholds.calibration.SYNTHETIC", 9)
-        asked = ThresholdsRequest(recipe=folder, golden=golden, max_false_reject=0.05, confidence=0.5)
+        reference = {"target": "torch", "precision": "float32"}  # which needs no build
+        asked = ThresholdsRequest(recipe=made, golden=golden, **reference, max_false_reject=0.05, confidence=0.5)
         calibrate_thresholds(asked, lambda _: None, lambda _done, _total: None)
-    return load_recipe(folder)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,33 @@
 """Cameras: the port, and one file for each kind beside it.
 
 A camera whose vendor's library could hang or crash runs in a process of its own (`process.py`), watched by `supervised.py`.
+
+To add a camera:
+
+1. Write one module with
+
+       class Config(CameraConfig, frozen=True, forbid_unknown_fields=True, tag="mine", kw_only=True)
+       def connect(config, file, frame_size, deadline_ms) -> Camera        (arguments: see `make_camera`)
+
+   `Config` is the table `[camera]` with kind = "mine": what it adds to `appliance.config.camera.CameraConfig`, each field with
+   its bounds and meaning.  Import the vendor's library, and whatever else is large, where it is used and not at the top:
+   every command that reads a line's file imports this module.  What an extra brings stands in `engines.common.extras`.
+2. Name the module in `CAMERAS` in `appliance/config/camera.py`.
+3. Put it through the test kit: one more `Candidate` in `tests/appliance/capture/test_camera_kit.py`.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from appliance.config.line import Line
+from appliance.config.camera import AnyCameraConfig
 from engines.common.errors import UserError
-from engines.common.geometry import Pixels
+
+if TYPE_CHECKING:
+    from engines.common.geometry import Pixels
 
 
 class CameraError(UserError):
@@ -52,7 +67,19 @@ CameraState = Literal["here", "silent", "gone"]  # silent: may be back at once, 
 
 
 class Camera(Protocol):
-    """One camera of one line; used by one thread at a time, except `Frame.release`."""
+    """One camera of one line; used by one thread at a time, except `Frame.release`, which any thread may call.
+
+    What every camera owes, and what the test kit tries:
+
+    - Frames are numbered from 1 in the order of their triggers, without a gap; what is missing between two pictures (lost on
+      the way, broken, never sent after its trigger) is a frame without ``image``, with ``fault``, of that number.
+    - Numbers go on when the camera is closed and opened again.
+    - A picture does not change until its frame is released; released buffers serve again, so that it never runs dry.
+    - Times are of the monotonic clock, and do not go back.
+    - `grab` returns within its timeout; only a trigger of its own it sees through, to ``timeout_ms`` or the deadline.
+    - Whatever the line's file asks that the camera has not, is a CameraError of one line that names file and key, and what
+      there is instead; afterwards nothing is held.  What may be mended by trying again is a CameraLostError.
+    """
 
     simulated: bool  # the pictures are not of real parts
     patient: bool  # its next picture may wait until there is room for it: no part moves on meanwhile
@@ -77,16 +104,11 @@ class Camera(Protocol):
         """Let the camera go; safe to call twice and before `open`."""
 
 
-_CAMERAS = {  # kind in the line file: module with `connect(line, frame_size) -> Camera`
-    "aravis": "appliance.capture.aravis_camera",
-    "pylon": "appliance.capture.pylon_camera",
-    "replay": "appliance.capture.replay_camera",
-}
+def make_camera(config: AnyCameraConfig, file: Path, frame_size: tuple[int, int] | None, deadline_ms: int) -> Camera:
+    """The camera of a line's table, in this process, not opened yet. Raises UserError kinds when its library is missing.
 
-
-def make_camera(line: Line, frame_size: tuple[int, int]) -> Camera:
-    """The line's camera in this process, not opened yet; ``frame_size`` is the recipe's (width, height)."""
-    kind = str(line.config.camera.__struct_config__.tag)
-    # Imported here: a process loads only its own camera's library.
-    camera: Camera = importlib.import_module(_CAMERAS[kind]).connect(line, frame_size)
+    ``file`` is the line's, for messages; ``frame_size`` the recipe's (width, height), None while there is no recipe; after
+    ``deadline_ms`` from its trigger a picture is of no use.
+    """
+    camera: Camera = config.call("connect", file, frame_size, deadline_ms)
     return camera

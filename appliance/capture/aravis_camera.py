@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import sys
 import sysconfig
 import time
-from typing import Any
-
-import cv2
-import numpy as np
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.counter import GIGE_COUNTER, NO_CHUNK, TRIGGER_COUNTER, USB_COUNTER, FrameCounter
+from appliance.capture.feature_refusal import ranged, refusal
 from appliance.capture.trigger_clock import TriggerClock, from_trigger
-from appliance.config.camera import AravisConfig, FeatureValue
-from appliance.config.line import Line
-from engines.common.geometry import Pixels
+from appliance.config.camera import CameraConfig, FeatureValue
 
-try:
-    import gi
+if TYPE_CHECKING:
+    from engines.common.geometry import Pixels
 
-    gi.require_version("Aravis", "0.8")
-    from gi.repository import Aravis, GLib
-except (ImportError, ValueError) as missing:
-    raise CameraError(
-        f'camera.kind = "aravis": {missing}; install it with: apt install python3-gi gir1.2-aravis-0.8, and let this Python '
-        f"see it with: ln -s /usr/lib/python3/dist-packages/gi {sysconfig.get_path('purelib')}/"
-    ) from missing
-
+NO_STEP = sys.float_info.min  # Aravis's increment of a float that has none
 RECEIVE_BUFFER = 16 * 2**20  # bytes; the kernel grants at most net.core.rmem_max
-MOSAICS = {
-    "BayerRG8": cv2.COLOR_BayerRGGB2RGB,
-    "BayerGR8": cv2.COLOR_BayerGRBG2RGB,
-    "BayerGB8": cv2.COLOR_BayerGBRG2RGB,
-    "BayerBG8": cv2.COLOR_BayerBGGR2RGB,
+MOSAICS = {  # pixel format: OpenCV's name of its conversion
+    "BayerRG8": "COLOR_BayerRGGB2RGB",
+    "BayerGR8": "COLOR_BayerGRBG2RGB",
+    "BayerGB8": "COLOR_BayerGBRG2RGB",
+    "BayerBG8": "COLOR_BayerBGGR2RGB",
 }
 CHANNELS = {"Mono8": 1, "RGB8": 3, "RGB8Packed": 3} | dict.fromkeys(MOSAICS, 1)
+
+
+class Config(CameraConfig, frozen=True, forbid_unknown_fields=True, tag="aravis", kw_only=True):
+    """Any GigE Vision or USB3 Vision camera, through Aravis; identified by serial or ip, else the only one there is."""
+
+    def __post_init__(self) -> None:
+        """Refuse two identities, too."""
+        super().__post_init__()
+        if self.serial is not None and self.ip is not None:
+            raise ValueError("give only one of serial and ip")
 
 
 class AravisCamera:
@@ -43,7 +47,8 @@ class AravisCamera:
     state: CameraState = "here"
     patient = False
 
-    def __init__(self, config: AravisConfig, line_file: str, deadline_ms: int) -> None:
+    def __init__(self, config: Config, line_file: Path, deadline_ms: int) -> None:
+        self._aravis, self._glib = _library()
         self._config, self._line_file = config, line_file
         self._limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
         self._camera: Any = None
@@ -52,13 +57,14 @@ class AravisCamera:
         self._counter = FrameCounter()
         self._clock = TriggerClock(config.rate)
         self._format = "Mono8"
+        self._to_rgb: Callable[[Pixels], Any] | None = None
         self._control_lost = False
         self.simulated = False
 
     def open(self) -> None:
         """See `Camera.open`."""
         try:
-            self._camera = Aravis.Camera.new(self._find())
+            self._camera = self._aravis.Camera.new(self._find())
             device = self._camera.get_device()
             self.simulated = (self._camera.get_vendor_name(), self._camera.get_model_name()) == ("Aravis", "Fake")
             self._control_lost = False
@@ -69,13 +75,14 @@ class AravisCamera:
             self._counter.restart(*(TRIGGER_COUNTER if self._config.trigger_counter else frame_counter))
             self._chunks = self._camera.create_chunk_parser()
             self._start_stream()
-        except GLib.GError as error:
+        except self._glib.GError as error:
             self.close()
             raise CameraLostError(
                 f"{self._line_file}: camera {self._config.identity}: cannot be opened ({error.message}); "
                 "close whatever else uses it and check its cable and address"
             ) from error
         except CameraError:
+            self._give_up_control()
             self.close()
             raise
 
@@ -88,7 +95,7 @@ class AravisCamera:
             if not frames and self._control_lost:
                 raise self._lost("control of it was lost")
             return frames
-        except GLib.GError as error:
+        except self._glib.GError as error:
             raise self._lost(error.message) from error
 
     def stop(self) -> list[Frame]:
@@ -97,7 +104,7 @@ class AravisCamera:
             return []
         try:
             self._camera.stop_acquisition()
-        except GLib.GError as error:
+        except self._glib.GError as error:
             raise self._lost(error.message) from error
         frames: list[Frame] = []
         while (buffer := self._stream.try_pop_buffer()) is not None:
@@ -111,14 +118,20 @@ class AravisCamera:
 
     # Opening
 
+    def _give_up_control(self) -> None:
+        """While something still refers to the camera: who keeps an error of `open`, with its frames, does."""
+        if self._camera is not None and self._camera.is_gv_device():
+            with suppress(self._glib.GError):  # then the camera ends it by itself, after 3 s without a word
+                self._camera.get_device().leave_control()
+
     def _find(self) -> str:
         """Aravis's name of the configured camera; CameraLostError lists what is there instead."""
-        Aravis.update_device_list()
-        config = self._config
+        config, aravis = self._config, self._aravis
+        aravis.update_device_list()
         found = [
-            (Aravis.get_device_id(i), Aravis.get_device_model(i), Aravis.get_device_serial_nbr(i), Aravis.get_device_address(i))
-            for i in range(Aravis.get_n_devices())
-            if Aravis.get_device_protocol(i) != "Fake"  # Aravis's own, inside this process
+            (aravis.get_device_id(i), aravis.get_device_model(i), aravis.get_device_serial_nbr(i), aravis.get_device_address(i))
+            for i in range(aravis.get_n_devices())
+            if aravis.get_device_protocol(i) != "Fake"  # Aravis's own, inside this process
         ]
         matching = [
             name
@@ -144,6 +157,11 @@ class AravisCamera:
                 f"{self._line_file}: camera.features.PixelFormat: {self._format} cannot be used; "
                 f"set one of {', '.join(CHANNELS)}"
             )
+        self._to_rgb = None
+        if mosaic := MOSAICS.get(self._format):
+            import cv2
+
+            self._to_rgb = partial(cv2.cvtColor, code=getattr(cv2, mosaic))
 
     def _set_feature(self, device: Any, name: str, value: FeatureValue) -> None:
         where = f"{self._line_file}: camera.features.{name}"
@@ -151,28 +169,44 @@ class AravisCamera:
         if node is None:
             raise CameraError(f"{where}: this camera has no such feature; remove it or correct its spelling")
         try:
-            if isinstance(node, Aravis.GcCommand):
+            if isinstance(node, self._aravis.GcCommand):
                 node.execute()
             else:
                 node.set_value_from_string(str(value).lower() if isinstance(value, bool) else str(value))
-        except GLib.GError as error:
-            if error.matches(Aravis.device_error_quark(), Aravis.DeviceError.TIMEOUT):
+        except self._glib.GError as error:
+            if error.matches(self._aravis.device_error_quark(), self._aravis.DeviceError.TIMEOUT):
                 raise  # the camera, not the value
-            raise CameraError(f"{where}: the camera refuses {value!r} ({error.message}); correct the value") from error
+            raise refusal(where, value, error.message, self._offered(node)) from error
+
+    def _offered(self, node: Any) -> str:
+        """What a feature can be set to as the camera stands now; empty where it does not tell."""
+        try:
+            if isinstance(node, self._aravis.GcEnumeration):
+                return ", ".join(node.dup_available_string_values())
+            if isinstance(node, self._aravis.GcBoolean):
+                return "true, false"
+            if isinstance(node, self._aravis.GcInteger):
+                return ranged(node.get_min(), node.get_max(), node.get_inc())
+            if isinstance(node, self._aravis.GcFloat):
+                step = node.get_inc()
+                return ranged(node.get_min(), node.get_max(), step if step > NO_STEP else None)
+        except self._glib.GError:
+            return ""  # the refusal itself is told without
+        return ""
 
     def _start_stream(self) -> None:
         if self._camera.is_gv_device():
             # Raw packet sockets would need rights that a service has not.
-            self._camera.gv_set_stream_options(Aravis.GvStreamOption.PACKET_SOCKET_DISABLED)
+            self._camera.gv_set_stream_options(self._aravis.GvStreamOption.PACKET_SOCKET_DISABLED)
         self._stream = self._camera.create_stream(None, None)
         if self._stream is None:
             raise self._lost("it gives no stream")
         if self._camera.is_gv_device():
-            self._stream.set_property("socket-buffer", Aravis.GvStreamSocketBuffer.FIXED)
+            self._stream.set_property("socket-buffer", self._aravis.GvStreamSocketBuffer.FIXED)
             self._stream.set_property("socket-buffer-size", RECEIVE_BUFFER)
         payload = self._camera.get_payload()
         for _ in range(self._config.buffers):
-            self._stream.push_buffer(Aravis.Buffer.new_allocate(payload))
+            self._stream.push_buffer(self._aravis.Buffer.new_allocate(payload))
         self._camera.start_acquisition()
         self._clock.start()
 
@@ -206,7 +240,7 @@ class AravisCamera:
             number = self._counter.number
             frames = [self._missing(number - missing + i, "the counter skipped it") for i in range(missing)]
             status = buffer.get_status()
-            if status == Aravis.BufferStatus.SUCCESS:
+            if status == self._aravis.BufferStatus.SUCCESS:
                 frames.append(Frame(number, captured, buffer.get_timestamp(), self._picture(buffer)))
             else:
                 frames.append(self._missing(number, f"failed buffer: {status.value_nick.replace('-', ' ')}"))
@@ -218,23 +252,24 @@ class AravisCamera:
 
         Where a frame's first packet was lost, Aravis leaves the number of the frame that was in this buffer before.
         """
-        if buffer.get_status() != Aravis.BufferStatus.SUCCESS:
+        if buffer.get_status() != self._aravis.BufferStatus.SUCCESS:
             return None
         chunk = self._config.trigger_counter
         if chunk is None:
             return int(buffer.get_frame_id())
         try:
             return int(self._chunks.get_integer_value(buffer, chunk))
-        except GLib.GError as error:
+        except self._glib.GError as error:
             self._stream.push_buffer(buffer)
             raise CameraLostError(f"camera {self._config.identity}: {NO_CHUNK.format(chunk)}") from error
 
     def _picture(self, buffer: Any) -> Pixels:
+        import numpy as np
+
         height, width, channels = buffer.get_image_height(), buffer.get_image_width(), CHANNELS[self._format]
         flat = np.frombuffer(buffer.get_data(), np.uint8, count=height * width * channels)
         image = flat.reshape((height, width) if channels == 1 else (height, width, channels))
-        mosaic = MOSAICS.get(self._format)
-        return image if mosaic is None else np.asarray(cv2.cvtColor(image, mosaic), np.uint8)
+        return image if self._to_rgb is None else np.asarray(self._to_rgb(image), np.uint8)
 
     def _note_lost(self, _device: Any) -> None:
         self._control_lost = True
@@ -247,9 +282,21 @@ class AravisCamera:
         return Frame(number, time.monotonic_ns(), 0, None, fault, silent=silent)
 
 
-def connect(line: Line, frame_size: tuple[int, int]) -> AravisCamera:
+def _library() -> tuple[Any, Any]:
+    """Aravis and GLib. Raises CameraError that says how both are installed: no pip brings them."""
+    try:
+        import gi
+
+        gi.require_version("Aravis", "0.8")
+        from gi.repository import Aravis, GLib
+    except (ImportError, ValueError) as missing:
+        raise CameraError(
+            f'camera.kind = "aravis": {missing}; install it with: apt install python3-gi gir1.2-aravis-0.8, and let this '
+            f"Python see it with: ln -s /usr/lib/python3/dist-packages/gi {sysconfig.get_path('purelib')}/"
+        ) from missing
+    return Aravis, GLib
+
+
+def connect(config: Config, file: Path, _frame_size: object, deadline_ms: int) -> AravisCamera:
     """The camera of a line; its frame size is set by its features."""
-    config = line.config.camera
-    if not isinstance(config, AravisConfig):
-        raise TypeError(f"not an Aravis camera: {config}")
-    return AravisCamera(config, str(line.file), line.config.decision.deadline_ms)
+    return AravisCamera(config, file, deadline_ms)

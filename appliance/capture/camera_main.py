@@ -20,11 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from appliance.capture import Camera, CameraError, CameraLostError, Frame, make_camera
-from appliance.capture.wire import BEAT_S, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Order
-from appliance.config.line import Line
+from appliance.capture import Camera, CameraLostError, Frame, make_camera
+from appliance.capture.wire import Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Order
+from appliance.host.process_table import ALIVE
+from appliance.host.time_limits import CAMERA_ALIVE_S, CAMERA_GRAB_S
+from engines.common.errors import UserError
 
-GRAB_TIMEOUT_S = 0.1
 PR_SET_PDEATHSIG = 1
 
 
@@ -44,7 +45,7 @@ class CameraMain:
         try:
             while True:
                 self._channel.send(Alive(self._moved_ns, time.monotonic_ns()))
-                time.sleep(BEAT_S)
+                time.sleep(CAMERA_ALIVE_S)
         except OSError:
             os._exit(0)  # the line is gone, whatever the vendor's library is at
 
@@ -59,13 +60,13 @@ class CameraMain:
         self._free = list(range(begin.slots))
         camera: Camera | None = None
         try:
-            camera = make_camera(Line(begin.name, Path(begin.file), begin.config), begin.frame_size)
+            camera = make_camera(begin.camera, Path(begin.file), begin.frame_size, begin.deadline_ms)
             camera.open()
             self._moved_ns = time.monotonic_ns()
             self._channel.send(Opened(camera.simulated))
             self._bring_all(camera)
             self._channel.send(Halted())
-        except CameraError as error:
+        except UserError as error:
             self._channel.send(Failed(str(error), isinstance(error, CameraLostError)))
         finally:
             if camera is not None:
@@ -77,7 +78,7 @@ class CameraMain:
             if not self._free:  # the driver keeps what comes meanwhile
                 self._obey(wait_ms=100)
                 continue
-            for frame in camera.grab(GRAB_TIMEOUT_S):
+            for frame in camera.grab(CAMERA_GRAB_S):
                 self._bring(frame)
         for frame in camera.stop():
             self._bring(frame)
@@ -124,7 +125,7 @@ def main() -> None:
     channel = Channel(socket.socket(fileno=end), Order)
     try:
         served = CameraMain(channel, memory)
-        threading.Thread(target=served.beat, name="beat", daemon=True).start()
+        threading.Thread(target=served.beat, name=ALIVE.name, daemon=True).start()
         served.serve()
     except (BrokenPipeError, ConnectionResetError):
         return  # the line is gone: nobody is left to tell

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from appliance.capture import CameraError
-from appliance.config.line import Line, control_address
+from appliance.config.line import Line
+from appliance.messages.orders import orders_address
 
 
 @contextmanager
@@ -16,7 +17,7 @@ def owned(line: Line) -> Iterator[None]:
 
     Raises CameraError when the line runs, or another command has its camera.
     """
-    name = "\0" + control_address(line).removeprefix("ipc://@")  # as ZeroMQ writes an abstract address
+    name = "\0" + orders_address(line.name, line.config.publish).removeprefix("ipc://@")  # as ZeroMQ writes an abstract address
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
         try:
             held.bind(name)

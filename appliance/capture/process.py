@@ -10,18 +10,14 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from appliance.capture import CameraError, CameraLostError, Frame
 from appliance.capture.wire import LARGEST, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Report
 from appliance.config.camera import CameraConfig
-from appliance.config.line import Line
-
-OPEN_S = 30.0  # finding a camera in the network and reading its description takes seconds
-SILENT_S = 0.15  # without a sign of life: something is wrong; the PLC is to know within three heartbeats
-HUNG_S = 2.0  # for this long: killed; a step may take so long beyond the camera's own waits
-STOP_S = 3.0
+from appliance.host.time_limits import CAMERA_HUNG_S, CAMERA_OPEN_S, CAMERA_SILENT_S, CAMERA_STOP_S
 
 
 class CameraProcess:
@@ -39,23 +35,21 @@ class CameraProcess:
         self._channel = Channel(ours, Report)
         self._poll = select.poll()
         self._poll.register(ours, select.POLLIN)
-        self._step_s = OPEN_S  # the longest step allowed
+        self._step_s = CAMERA_OPEN_S  # the longest step allowed
         self._heard_s = self.told_s = time.monotonic()  # received last; when its last sign of life was sent
         self._size = 0
         self.silent = False
         self.opened = False
         self.simulated = False
 
-    def begin(self, line: Line, frame_size: tuple[int, int], slots: int) -> None:
-        """Have the camera opened; `take` then tells how that ended."""
-        config = line.config.camera
-        assert isinstance(config, CameraConfig), "other cameras have no process"
+    def begin(self, config: CameraConfig, file: Path, deadline_ms: int, frame_size: tuple[int, int], slots: int) -> None:
+        """Have the camera opened, with room for so many pictures; `take` then tells how that ended."""
         self._config, self._name = config, config.identity
         self._size = frame_size[0] * frame_size[1] * 3
         os.ftruncate(self._memory_fd, self._size * slots)
         self._memory = np.frombuffer(mmap.mmap(self._memory_fd, self._size * slots), np.uint8)
         try:
-            self._channel.send(Begin(line.name, str(line.file), line.config, frame_size, slots))
+            self._channel.send(Begin(config, str(file), deadline_ms, frame_size, slots))
         except OSError as error:
             raise self._gone() from error
 
@@ -68,8 +62,8 @@ class CameraProcess:
         if not self._poll.poll(max(0, int(timeout_s * 1000))):
             # Judged only when nothing waits to be read: it may be this process that did not move.
             silent_s = time.monotonic() - self._heard_s
-            self.silent = self.opened and silent_s > SILENT_S
-            if silent_s > (HUNG_S if self.opened else OPEN_S):
+            self.silent = self.opened and silent_s > CAMERA_SILENT_S
+            if silent_s > (CAMERA_HUNG_S if self.opened else CAMERA_OPEN_S):
                 raise CameraLostError(f"camera {self._name}: its process has been silent for {silent_s:.1f} s, and is killed")
             return []
         report = self._channel.receive()
@@ -86,7 +80,7 @@ class CameraProcess:
         if isinstance(report, Opened):
             self.opened, self.simulated = True, report.simulated
             waits = 2 * self._config.timeout_ms / 1e3 if self._config.trigger == "software" else 0.0
-            self._step_s = HUNG_S + waits
+            self._step_s = CAMERA_HUNG_S + waits
         elif isinstance(report, Failed):
             raise CameraLostError(report.text) if report.lost else CameraError(report.text)
         elif report is None or isinstance(report, Halted):
@@ -96,7 +90,7 @@ class CameraProcess:
     def stop(self) -> list[Frame]:
         """Stop the camera and its process; returns the frames that it had taken."""
         frames: list[Frame] = []
-        until = time.monotonic() + STOP_S
+        until = time.monotonic() + CAMERA_STOP_S
         try:
             self._channel.send(Halt())
             while (left := until - time.monotonic()) > 0:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import re
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-from pypylon import genicam, pylon
+from msgspec import Meta
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.counter import GIGE_COUNTER, NO_CHUNK, TRIGGER_COUNTER, USB_COUNTER, FrameCounter
+from appliance.capture.feature_refusal import ranged, refusal
 from appliance.capture.trigger_clock import TriggerClock, from_trigger
-from appliance.config.camera import FeatureValue, PylonConfig
-from appliance.config.line import Line
-from engines.common.geometry import Pixels
+from appliance.config.camera import CameraConfig, FeatureValue
+
+if TYPE_CHECKING:
+    from engines.common.geometry import Pixels
 
 EMULATION_CLASS, GIGE_CLASS = "BaslerCamEmu", "BaslerGigE"
 INVALID_BLOCK_ID, NO_BLOCK_ID = 2**64 - 1, 0  # the latter of a GigE camera that counts no frames; others begin with it
-CHANNELS = {pylon.PixelType_Mono8: 1, pylon.PixelType_RGB8packed: 3}  # taken as they are; all others are converted once
+
+
+class Config(CameraConfig, frozen=True, forbid_unknown_fields=True, tag="pylon", kw_only=True):
+    """A Basler camera, GigE or USB; identified by at most one of serial, ip and name, else the only one there is."""
+
+    name: Annotated[str | None, Meta(description="the user-defined name stored in the camera")] = None
+
+    def __post_init__(self) -> None:
+        """Refuse two identities, too."""
+        super().__post_init__()
+        if sum(identity is not None for identity in (self.serial, self.ip, self.name)) > 1:
+            raise ValueError("give only one of serial, ip and name")
+
+    @property
+    def identity(self) -> str:
+        """What the camera is found by, in words."""
+        return f"name {self.name}" if self.name else super().identity
 
 
 class PylonCamera:
@@ -26,7 +45,12 @@ class PylonCamera:
     state: CameraState = "here"
     patient = False
 
-    def __init__(self, config: PylonConfig, line_file: str, deadline_ms: int) -> None:
+    def __init__(self, config: Config, line_file: Path, deadline_ms: int) -> None:
+        from pypylon import genicam, pylon
+
+        self._pylon, self._genicam = pylon, genicam
+        # Pixel types that are taken as they are, with their channels; all others are converted once.
+        self._channels = {pylon.PixelType_Mono8: 1, pylon.PixelType_RGB8packed: 3}
         self._config, self._line_file = config, line_file
         self._limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
         self._camera: Any = None
@@ -41,7 +65,7 @@ class PylonCamera:
         try:
             device = self._find()
             self.simulated = device.GetDeviceClass() == EMULATION_CLASS
-            self._camera = pylon.InstantCamera(pylon.TlFactory.GetInstance().CreateDevice(device))
+            self._camera = self._pylon.InstantCamera(self._pylon.TlFactory.GetInstance().CreateDevice(device))
             self._camera.Open()
             self._apply_features()
             self._camera.MaxNumBuffer.Value = self._config.buffers
@@ -49,12 +73,12 @@ class PylonCamera:
             self._unknown = (INVALID_BLOCK_ID, NO_BLOCK_ID) if gige else (INVALID_BLOCK_ID,)
             frame_counter = GIGE_COUNTER if gige else USB_COUNTER
             self._counter.restart(*(TRIGGER_COUNTER if self._config.trigger_counter else frame_counter))
-            self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
+            self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne)
             self._clock.start()
-        except genicam.GenericException as error:
+        except self._genicam.GenericException as error:
             self.close()
             raise CameraLostError(
-                f"{self._line_file}: camera {self._config.identity}: cannot be opened ({_first_line(error)}); "
+                f"{self._line_file}: camera {self._config.identity}: cannot be opened ({_said(error)}); "
                 "close whatever else uses it (pylon Viewer?) and check its cable and address"
             ) from error
         except CameraError:
@@ -66,12 +90,12 @@ class PylonCamera:
         try:
             if self._config.trigger == "software":
                 return self._grab_triggered(timeout_s)
-            result = self._camera.RetrieveResult(int(timeout_s * 1000), pylon.TimeoutHandling_Return)
+            result = self._camera.RetrieveResult(int(timeout_s * 1000), self._pylon.TimeoutHandling_Return)
             if self._camera.IsCameraDeviceRemoved():
                 raise self._gone("lost")
             return self._frames(result)
-        except genicam.GenericException as error:
-            raise self._gone(f"lost ({_first_line(error)})") from error
+        except self._genicam.GenericException as error:
+            raise self._gone(f"lost ({_said(error)})") from error
 
     def stop(self) -> list[Frame]:
         """See `Camera.stop`."""
@@ -80,10 +104,10 @@ class PylonCamera:
         frames: list[Frame] = []
         try:
             while self._camera.NumReadyBuffers.Value:
-                frames += self._frames(self._camera.RetrieveResult(0, pylon.TimeoutHandling_Return))
+                frames += self._frames(self._camera.RetrieveResult(0, self._pylon.TimeoutHandling_Return))
             self._camera.StopGrabbing()
-        except genicam.GenericException as error:
-            raise self._gone(f"lost while stopping ({_first_line(error)})") from error
+        except self._genicam.GenericException as error:
+            raise self._gone(f"lost while stopping ({_said(error)})") from error
         return frames
 
     def close(self) -> None:
@@ -96,7 +120,7 @@ class PylonCamera:
 
     def _find(self) -> Any:
         """The configured camera's device info; CameraError lists what is there instead."""
-        found = list(pylon.TlFactory.GetInstance().EnumerateDevices())
+        found = list(self._pylon.TlFactory.GetInstance().EnumerateDevices())
         config = self._config
         matching = [
             device
@@ -119,22 +143,34 @@ class PylonCamera:
         for name, value in self._config.all_features.items():
             self._set_feature(name, value)
         mono = str(self._camera.PixelFormat.Value).startswith("Mono")
-        self._converter.OutputPixelFormat = pylon.PixelType_Mono8 if mono else pylon.PixelType_RGB8packed
+        self._converter.OutputPixelFormat = self._pylon.PixelType_Mono8 if mono else self._pylon.PixelType_RGB8packed
 
     def _set_feature(self, name: str, value: FeatureValue) -> None:
         node = self._camera.GetNodeMap().GetNode(name)
         where = f"{self._line_file}: camera.features.{name}"
-        if not genicam.IsImplemented(node):
+        if not self._genicam.IsImplemented(node):
             raise CameraError(f"{where}: this camera has no such feature; remove it or correct its spelling")
-        if isinstance(node, genicam.ICommand):
+        if isinstance(node, self._genicam.ICommand):
             node.Execute()
             return
-        if not genicam.IsWritable(node):
+        if not self._genicam.IsWritable(node):
             raise CameraError(f"{where}: cannot be set as the camera stands now; move it behind the feature that it depends on")
         try:
             node.FromString(str(value).lower() if isinstance(value, bool) else str(value))
-        except genicam.GenericException as error:
-            raise CameraError(f"{where}: the camera refuses {value!r} ({_first_line(error)}); correct the value") from error
+        except self._genicam.GenericException as error:
+            raise refusal(where, value, _said(error), self._offered(node)) from error
+
+    def _offered(self, node: Any) -> str:
+        """What a feature can be set to as the camera stands now."""
+        if isinstance(node, self._genicam.IEnumeration):
+            return ", ".join(node.GetSettableValues())
+        if isinstance(node, self._genicam.IBoolean):
+            return "true, false"
+        if isinstance(node, self._genicam.IInteger):
+            return ranged(node.Min, node.Max, node.Inc)
+        if isinstance(node, self._genicam.IFloat):
+            return ranged(node.Min, node.Max, node.Inc if node.HasInc() else None)
+        return ""
 
     # Grabbing
 
@@ -142,17 +178,17 @@ class PylonCamera:
         if not self._clock.wait(timeout_s):
             return []
         limit, triggered_ns = self._limit_ms, time.monotonic_ns()
-        if self._camera.WaitForFrameTriggerReady(limit, pylon.TimeoutHandling_Return):
+        if self._camera.WaitForFrameTriggerReady(limit, self._pylon.TimeoutHandling_Return):
             self._camera.ExecuteSoftwareTrigger()
             left = max(1, limit - (time.monotonic_ns() - triggered_ns) // 1_000_000)
-            frames = self._frames(self._camera.RetrieveResult(left, pylon.TimeoutHandling_Return))
+            frames = self._frames(self._camera.RetrieveResult(left, self._pylon.TimeoutHandling_Return))
             if frames:
                 return from_trigger(frames, triggered_ns)
         if self._camera.IsCameraDeviceRemoved():
             raise self._gone("lost")
         # A picture that comes after all must not be taken for the next part's: grab anew, which empties the queue.
         self._camera.StopGrabbing()
-        self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
+        self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne)
         missing = self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger", silent=True)
         return from_trigger([missing], triggered_ns)
 
@@ -181,14 +217,16 @@ class PylonCamera:
         if not result.GrabSucceeded():
             return None
         node = result.ChunkDataNodeMap.GetNode(chunk)
-        if not genicam.IsReadable(node):
+        if not self._genicam.IsReadable(node):
             result.Release()
             raise CameraLostError(f"camera {self._config.identity}: {NO_CHUNK.format(chunk)}")
         return int(node.Value)
 
     def _picture(self, result: Any) -> Pixels:
+        import numpy as np
+
         height, width = result.Height, result.Width
-        channels = CHANNELS.get(result.PixelType)
+        channels = self._channels.get(result.PixelType)
         if channels is None or result.PaddingX:
             return np.asarray(self._converter.Convert(result).GetArray(), np.uint8)
         flat = np.frombuffer(result.GetImageMemoryView(), np.uint8, count=height * width * channels)
@@ -202,13 +240,13 @@ class PylonCamera:
         return Frame(number, time.monotonic_ns(), 0, None, fault, silent=silent)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).split(" : ")[0].splitlines()[0]
+def _said(error: Exception) -> str:
+    """What pylon says, without the node that it is about and the place in its source."""
+    parts = str(error).splitlines()[0].split(" : ")
+    said = [part for part in parts if not re.match(r"(Feature|Node) '[^']*'$|\w+Exception thrown ", part)]
+    return (said or parts)[0].rstrip(".")
 
 
-def connect(line: Line, frame_size: tuple[int, int]) -> PylonCamera:
+def connect(config: Config, file: Path, _frame_size: object, deadline_ms: int) -> PylonCamera:
     """The Basler camera of a line; its frame size is set by its features."""
-    config = line.config.camera
-    if not isinstance(config, PylonConfig):
-        raise TypeError(f"not a pylon camera: {config}")
-    return PylonCamera(config, str(line.file), line.config.decision.deadline_ms)
+    return PylonCamera(config, file, deadline_ms)

@@ -8,15 +8,15 @@ camera is gone, triggers that are counted here get their frame, without a pictur
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.process import CameraProcess
 from appliance.config.camera import CameraConfig
-from appliance.config.line import Line
+from appliance.host.time_limits import CAMERA_RETRY_FIRST_S, CAMERA_RETRY_LONGEST_S
+from appliance.messages.alarms import AlarmKind
 from appliance.messages.notices import Notify
-from appliance.messages.schema import AlarmKind
 
-RETRY_FIRST_S, RETRY_LONGEST_S = 1.0, 30.0
 SPARE_SLOTS = 3  # one being filled, one being cut, one whose verdict is being given
 
 
@@ -25,14 +25,20 @@ class SupervisedCamera:
 
     patient = False
 
-    def __init__(self, line: Line, config: CameraConfig, notify: Notify, wait_for_it: bool) -> None:
-        """Start the process; ``wait_for_it``: a camera that is absent at `open` is no error, and tried again."""
-        self._line, self._config, self._notify, self._wait_for_it = line, config, notify, wait_for_it
-        self._slots = line.config.engine.slots + SPARE_SLOTS
+    def __init__(
+        self, config: CameraConfig, file: Path, deadline_ms: int, in_flight: int, notify: Notify, wait_for_it: bool
+    ) -> None:
+        """Start the process, with room for ``in_flight`` frames at the engine; ``file`` and ``deadline_ms``: see `make_camera`.
+
+        ``wait_for_it``: a camera that is absent at `open` is no error, and tried again.
+        """
+        self._config, self._file, self._deadline_ms = config, file, deadline_ms
+        self._notify, self._wait_for_it = notify, wait_for_it
+        self._slots = in_flight + SPARE_SLOTS
         self._process: CameraProcess | None = CameraProcess()
         self.frame_size = (0, 0)  # the recipe's (width, height); to be set before `open`
         self._number = self._offset = 0  # of the newest frame; of the process's first one
-        self._next_try_s, self._pause_s = 0.0, RETRY_FIRST_S
+        self._next_try_s, self._pause_s = 0.0, CAMERA_RETRY_FIRST_S
         self._heard_s = self._due_s = time.monotonic()  # triggers are counted from here on, with or without a camera
         self.simulated = self._lost = False
         self._raised: AlarmKind = ""  # what the present absence was told as
@@ -48,7 +54,7 @@ class SupervisedCamera:
         """See `Camera.open`. Raises CameraLostError only when an absent camera is not waited for."""
         assert self._process is not None, "opened once"
         try:
-            self._process.begin(self._line, self.frame_size, self._slots)
+            self._begin(self._process)
             while not self._process.opened:
                 self._process.take(0.1)
             self._is_open()
@@ -103,12 +109,15 @@ class SupervisedCamera:
             self._due_s = frames[-1].captured_ns / 1e9
         return frames
 
+    def _begin(self, process: CameraProcess) -> None:
+        process.begin(self._config, self._file, self._deadline_ms, self.frame_size, self._slots)
+
     def _is_open(self) -> None:
         assert self._process is not None, "just opened"
         self.simulated = self._process.simulated
         self._offset = self._number
         self._heard_s = self._due_s = time.monotonic()
-        self._pause_s = RETRY_FIRST_S
+        self._pause_s = CAMERA_RETRY_FIRST_S
 
     def _is_back(self) -> None:
         self._is_open()
@@ -125,13 +134,13 @@ class SupervisedCamera:
         else:  # the alarm is raised already
             self._notify("info", f"{why} (next try in {self._pause_s:g} s)")
         self._next_try_s = time.monotonic() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, RETRY_LONGEST_S)
+        self._pause_s = min(2 * self._pause_s, CAMERA_RETRY_LONGEST_S)
 
     def _while_lost(self, timeout_s: float) -> list[Frame]:
         now = time.monotonic()
         if now >= self._next_try_s:
             self._process = CameraProcess()
-            self._process.begin(self._line, self.frame_size, self._slots)
+            self._begin(self._process)
         else:
             until = min(self._next_try_s, self._next_due_s() if self._config.counted else now + timeout_s)
             time.sleep(min(timeout_s, max(0.0, until - now)))

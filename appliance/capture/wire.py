@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import socket
-from typing import TypeVar
 
 import msgspec
 
-from appliance.config.line import LineConfig
+from appliance.config.camera import AnyCameraConfig
 
 LARGEST = 1 << 18  # bytes of a message
-BEAT_S = 0.02
-
-T = TypeVar("T")
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
     """To the camera: open. ``slots`` pictures of ``frame_size`` (width, height), RGB, have room in the shared memory."""
 
-    name: str
-    file: str
-    config: LineConfig
+    camera: AnyCameraConfig
+    file: str  # the line's, for messages
+    deadline_ms: int
     frame_size: tuple[int, int]
     slots: int
 
@@ -61,7 +57,7 @@ class Brought(msgspec.Struct, frozen=True, tag=True):
 
 
 class Alive(msgspec.Struct, frozen=True, tag=True):
-    """From the camera, every `BEAT_S`: the process lives at ``sent_ns`` and began its step at ``moved_ns`` (monotonic).
+    """From the camera, every `CAMERA_ALIVE_S`: the process lives at ``sent_ns`` and began its step at ``moved_ns`` (monotonic).
 
     Both are its own word: the line may read this late, when it did not move itself.
     """
@@ -84,7 +80,7 @@ class Channel:
     def __init__(self, end: socket.socket, hears: object) -> None:
         self._end = end
         self._encoder = msgspec.json.Encoder(enc_hook=str)  # paths
-        self._decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(hears, dec_hook=lambda kind, value: kind(value))
+        self._decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder(hears, dec_hook=_value)
 
     def fileno(self) -> int:
         """For `select.poll`."""
@@ -105,3 +101,10 @@ class Channel:
     def close(self) -> None:
         """Close this end."""
         self._end.close()
+
+
+def _value(kind: type, value: object) -> object:
+    """What msgspec has no type for: a camera's table, of the kind that it names, or a path."""
+    if isinstance(value, dict) and issubclass(kind, AnyCameraConfig):
+        return msgspec.convert(value, kind.struct_of(value["kind"]), dec_hook=_value)
+    return kind(value)

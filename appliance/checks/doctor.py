@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
@@ -15,22 +16,24 @@ import zmq
 
 from appliance.capture import make_camera
 from appliance.checks.known_parts import known_pictures
-from appliance.config.camera import CameraConfig
-from appliance.config.line import Line, need_plc
-from appliance.config.plc import ModbusConfig, S7Config
-from appliance.config.records import ArchiveConfig
-from appliance.line.threshold_offset import compared_with
+from appliance.config.camera import AnyCameraConfig
+from appliance.config.line import Line, need_journal
+from appliance.config.plc import AnyPlcConfig
+from appliance.config.publish import PublishConfig
+from appliance.config.records import ArchiveConfig, ChallengeConfig
+from appliance.line.recipe_at_work import recipe_of
+from appliance.line.threshold_offset import Bound, compared_with
 from appliance.plc import PlcError, make_plc
 from appliance.records.challenge_record import Conditions, due
 from engines.common.errors import UserError
+from engines.common.line_file import EngineConfig
 from engines.proof.admission import load_engine
-from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.bundle import Recipe
 from engines.recipe.sensitivity_changes import consequence, told
 from engines.recipe.thresholds import load_thresholds
 
 RECEIVE_BUFFER = 16 * 2**20  # bytes: a few pictures of a GigE camera wait there while the box is busy
 JUMBO_MTU = 8_192  # bytes
-_SERVERS = {ModbusConfig: "Modbus server", S7Config: "access by PUT and GET"}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -46,25 +49,26 @@ def examine(line: Line) -> Iterator[Finding]:
     yield Finding("config", "ok", f"{line.file} is valid")
     recipe: Recipe | None = None
     try:
-        recipe = load_recipe(line.config.recipe)
+        recipe = recipe_of(line)
         yield Finding("recipe", "ok", f"{recipe.folder}: {len(recipe.manifest.files)} files match their digests")
     except UserError as error:
         yield Finding("recipe", "failed", str(error))
     if recipe is not None:
         yield _guarded("thresholds", lambda: _thresholds(line, recipe))
         yield _guarded("sensitivity", lambda: _sensitivity(line, recipe))
-        if line.config.challenge is not None:
-            yield _guarded("challenge", lambda: _challenge(line, recipe))
-        yield _guarded("engine", lambda: _engine(line, recipe))
-        yield _guarded("camera", lambda: _camera(line, recipe))
-    yield _ports(line)
+        if (challenge := line.config.challenge) is not None:
+            yield _guarded("challenge", lambda: _challenge(line, challenge, recipe))
+        yield _guarded("engine", lambda: _engine(line.config.engine, recipe))
+        geometry, deadline_ms = recipe.manifest.geometry, line.config.decision.deadline_ms
+        yield _guarded("camera", lambda: _camera(line.config.camera, line.file, geometry.frame, deadline_ms))
+    yield _ports(line.config.publish)
     if line.config.archive is not None:
-        yield _archive(line, line.config.archive)
-    if line.config.plc is None:
+        yield _archive(line.config.archive)
+    if (plc := line.config.plc) is None:
         yield Finding("plc", "warning", f"{line.file}: no [plc] table: nothing ejects rejects")
     else:
-        yield _guarded("plc", lambda: _plc(line))
-    if isinstance(line.config.camera, CameraConfig):
+        yield _guarded("plc", lambda: _plc(plc, line.name, line.file))
+    if line.config.camera.by_network:
         yield _receive_buffer(Path("/proc/sys/net/core/rmem_max"))
         yield _mtu(Path("/sys/class/net"))
 
@@ -82,18 +86,18 @@ def _thresholds(line: Line, recipe: Recipe) -> Finding:
         return Finding(
             "thresholds",
             "failed",
-            f"none: every part would be rejected; run: calibrate thresholds --recipe {recipe.folder} --golden DIR",
+            f"none: every part would be rejected; run: {recipe.naming.command('calibrate thresholds')}",
         )
     text = f"version {thresholds.version} of {thresholds.created} by {thresholds.created_by}: {thresholds.promise}"
     serves = f"{line.config.engine.target} {line.config.engine.precision}"
     if thresholds.engine != serves:
-        mend = f"calibrate thresholds --line {line.name}"
+        mend = recipe.naming.command("calibrate thresholds")
         return Finding("thresholds", "warning", f"measured by {thresholds.engine}, this line runs {serves}: {mend}; {text}")
     return Finding("thresholds", "ok", text)
 
 
 def _sensitivity(line: Line, recipe: Recipe) -> Finding:
-    _, found = compared_with(line, recipe, load_thresholds(recipe))
+    _, found = compared_with(recipe, load_thresholds(recipe), Bound.of(line))
     if found.change is not None:
         return Finding("sensitivity", "warning", f"{told(found.change)}: {consequence(found.offset)}")
     if found.ended is not None:
@@ -101,23 +105,21 @@ def _sensitivity(line: Line, recipe: Recipe) -> Finding:
     return Finding("sensitivity", "ok", "as calibrated")
 
 
-def _challenge(line: Line, recipe: Recipe) -> Finding:
+def _challenge(line: Line, config: ChallengeConfig, recipe: Recipe) -> Finding:
     """Whether the line may start; asked for the engine that its file names."""
     thresholds = load_thresholds(recipe)
-    _, sensitivity = compared_with(line, recipe, thresholds)
+    _, sensitivity = compared_with(recipe, thresholds, Bound.of(line))
     engine = f"{line.config.engine.target} {line.config.engine.precision}"
     version = thresholds.version if thresholds else None
-    why = due(line, Conditions(line.name, recipe.digest, version, sensitivity.offset, engine))
+    why = due(config, need_journal(line), Conditions(line.name, recipe.digest, version, sensitivity.offset, engine))
     if why:
         return Finding("challenge", "failed", why)
-    config = line.config.challenge
-    by_parts = config is not None and config.good is None
-    shown = "shown parts: inspect challenge --parts" if by_parts else f"{len(known_pictures(line))} known pictures"
+    by_parts = config.good is None
+    shown = "shown parts: inspect challenge --parts" if by_parts else f"{len(known_pictures(config, line.file))} known pictures"
     return Finding("challenge", "ok", f"none is due; {shown}")
 
 
-def _engine(line: Line, recipe: Recipe) -> Finding:
-    config = line.config.engine
+def _engine(config: EngineConfig, recipe: Recipe) -> Finding:
     engine = load_engine(recipe, config.target, config.precision, config.streams)
     slot = engine.new_slot()
     slot.start()
@@ -128,16 +130,14 @@ def _engine(line: Line, recipe: Recipe) -> Finding:
     return Finding("engine", "ok", f"{engine.target} runs")
 
 
-def _camera(line: Line, recipe: Recipe) -> Finding:
+def _camera(config: AnyCameraConfig, file: Path, frame: tuple[int, int], deadline_ms: int) -> Finding:
     """Open the camera and, where a picture comes without an outside trigger, see that it has the recipe's size."""
-    geometry = recipe.manifest.geometry
-    camera = make_camera(line, geometry.frame)
+    camera = make_camera(config, file, frame, deadline_ms)
     camera.open()
     try:
-        config = line.config.camera
-        if isinstance(config, CameraConfig) and config.trigger == "hardware":
+        if config.trigger == "hardware":
             text = "opens and takes its features; waits for its hardware trigger"
-            if config.stall_ms is not None:
+            if math.isfinite(config.stall_s):
                 return Finding("camera", "ok", text)
             mend = "set camera.stall_ms to more than the line's longest pause"
             return Finding("camera", "warning", f"{text}; one that falls silent is noticed by its driver only: {mend}")
@@ -145,14 +145,14 @@ def _camera(line: Line, recipe: Recipe) -> Finding:
         if not frames or frames[0].image is None:
             return Finding("camera", "failed", f"gives no picture: {frames[0].fault if frames else 'none within 2 s'}")
         height, width = frames[0].image.shape[:2]
-        for frame in frames:
-            frame.image = None
-            frame.release()
-        if (width, height) != geometry.frame:
+        for one in frames:
+            one.image = None
+            one.release()
+        if (width, height) != frame:
             return Finding(
                 "camera",
                 "failed",
-                f"its pictures are {width} x {height}, the recipe was made for {geometry.frame[0]} x {geometry.frame[1]}: "
+                f"its pictures are {width} x {height}, the recipe was made for {frame[0]} x {frame[1]}: "
                 "set Width and Height in camera.features, or fit a new recipe",
             )
         return Finding("camera", "ok", f"gives pictures of {width} x {height}{' (simulated)' if camera.simulated else ''}")
@@ -163,8 +163,7 @@ def _camera(line: Line, recipe: Recipe) -> Finding:
             camera.close()
 
 
-def _ports(line: Line) -> Finding:
-    publish = line.config.publish
+def _ports(publish: PublishConfig) -> Finding:
     with zmq.Context() as context:
         for key, address in (("verdicts", publish.verdicts), ("snapshot", publish.snapshot)):
             with context.socket(zmq.REP) as probe:
@@ -179,7 +178,7 @@ def _ports(line: Line) -> Finding:
     return Finding("ports", "ok", f"{publish.verdicts} and {publish.snapshot} can be bound")
 
 
-def _archive(line: Line, config: ArchiveConfig) -> Finding:
+def _archive(config: ArchiveConfig) -> Finding:
     """Whether the archive can be written, and its disk is as large as its quota."""
     folder = config.folder
     there = next(one for one in (folder, *folder.parents) if one.exists())
@@ -196,23 +195,20 @@ def _archive(line: Line, config: ArchiveConfig) -> Finding:
     return Finding("archive", "ok", f"{folder}: {room}, quota {config.quota_gb:g} GB")
 
 
-def _plc(line: Line) -> Finding:
+def _plc(config: AnyPlcConfig, line: str, file: Path) -> Finding:
     """Reach the PLC; where it connects to us, see that its port can be had."""
-    config = need_plc(line)
-    plc = make_plc(line)
+    plc = make_plc(config, line, file)
     try:
         plc.connect()
     except PlcError as error:
-        if isinstance(config, ModbusConfig | S7Config):
-            return Finding(
-                "plc", "failed", f"{error}; check its address, its cable, and that its {_SERVERS[type(config)]} is on"
-            )
+        if config.answers_by:
+            return Finding("plc", "failed", f"{error}; check its address, its cable, and that its {config.answers_by} is on")
         return Finding("plc", "warning", f"{error}; fine if this line's bridge is running, else choose another port")
     finally:
         plc.close()
-    if isinstance(config, ModbusConfig | S7Config):
-        return Finding("plc", "ok", f"{config.host}:{config.port} answers")
-    return Finding("plc", "ok", f"{config.address}:{config.port} can be bound, for the PLC to connect to")
+    if config.answers_by:
+        return Finding("plc", "ok", f"{config.where} answers")
+    return Finding("plc", "ok", f"{config.where} can be bound, for the PLC to connect to")
 
 
 def _receive_buffer(setting: Path) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 import time
 from collections import deque
@@ -17,8 +18,8 @@ from appliance.capture import Camera, CameraError, Frame, make_camera
 from appliance.capture.owner import owned
 from appliance.config.camera import CameraConfig
 from appliance.config.line import Line
+from appliance.config.records import ChallengeConfig
 from appliance.line.challenge_watch import conditions_of
-from appliance.line.judging import judge
 from appliance.line.offline import through
 from appliance.line.pipeline import Job
 from appliance.line.recipe_at_work import LoadedRecipe
@@ -41,12 +42,11 @@ class Known(NamedTuple):
     sha256: str
 
 
-def known_pictures(line: Line) -> list[tuple[Path, VerdictName]]:
-    """The pictures that the line's file names. Raises ConfigError or ImageError when good or bad ones are missing."""
-    config = line.config.challenge
+def known_pictures(config: ChallengeConfig | None, file: Path) -> list[tuple[Path, VerdictName]]:
+    """The pictures that the line's ``file`` names. Raises ConfigError or ImageError when good or bad ones are missing."""
     if config is None or config.good is None or config.bad is None:
         raise ConfigError(
-            f'{line.file}: challenge: no known pictures are named; add [challenge] with good = "DIR" and bad = "DIR", '
+            f'{file}: challenge: no known pictures are named; add [challenge] with good = "DIR" and bad = "DIR", '
             "or show the line's camera known parts: --parts"
         )
     found: list[tuple[Path, VerdictName]] = []
@@ -54,12 +54,12 @@ def known_pictures(line: Line) -> list[tuple[Path, VerdictName]]:
     for key, folder, expected in sides:
         files = list_images(folder)
         if not files:
-            raise ConfigError(f"{line.file}: challenge.{key}: no picture in {folder}; put some there that are known")
+            raise ConfigError(f"{file}: challenge.{key}: no picture in {folder}; put some there that are known")
         found += [(file, expected) for file in files]
     return found
 
 
-def show_pictures(line: Line, loaded: LoadedRecipe, pictures: Sequence[tuple[Path, VerdictName]]) -> Iterator[Shown]:
+def show_pictures(loaded: LoadedRecipe, pictures: Sequence[tuple[Path, VerdictName]]) -> Iterator[Shown]:
     """Each picture's outcome, in order; also while the line runs: by an engine of its own."""
     waiting: deque[Known] = deque()
 
@@ -74,7 +74,7 @@ def show_pictures(line: Line, loaded: LoadedRecipe, pictures: Sequence[tuple[Pat
             waiting.append(Known(f"{file.parent.name}/{file.name}", expected, hashlib.sha256(content).hexdigest()))
             yield Frame(number, time.monotonic_ns(), 0, image, fault, file.name)
 
-    return through(loaded, frames(), lambda job: _outcome(job, line, waiting.popleft()), line.config.engine.slots)
+    return through(loaded, frames(), lambda job: _outcome(job, waiting.popleft()), loaded.slots)
 
 
 def show_parts(line: Line, loaded: LoadedRecipe, each: int, ask: Ask) -> Iterator[Shown]:
@@ -97,12 +97,13 @@ def show_parts(line: Line, loaded: LoadedRecipe, each: int, ask: Ask) -> Iterato
                 waiting.append(Known(f"{kind} part {i}", expected, digest))
                 yield frame
 
-    with owned(line), _opened(make_camera(line, loaded.geometry.frame)) as camera:
-        yield from through(loaded, frames(camera), lambda job: _outcome(job, line, waiting.popleft()), in_flight=1)
+    made = make_camera(config, line.file, loaded.geometry.frame, line.config.decision.deadline_ms)
+    with owned(line), _opened(made) as camera:
+        yield from through(loaded, frames(camera), lambda job: _outcome(job, waiting.popleft()), in_flight=1)
 
 
 def take(
-    line: Line, loaded: LoadedRecipe, outcomes: Iterator[Shown], kind: str, by: str, note: str, tell: Callable[[Shown], None]
+    journal: Path, loaded: LoadedRecipe, outcomes: Iterator[Shown], kind: str, by: str, note: str, tell: Callable[[Shown], None]
 ) -> Challenge:
     """Wait for all outcomes, each told as it comes; returns the record that is to be signed.
 
@@ -115,31 +116,33 @@ def take(
             tell(one)
     except BaseException:
         if not all(one.right for one in shown):
-            sign(line, _record(line, loaded, shown, kind, by, f"broken off. {note}".strip()))
+            sign(journal, _record(loaded, shown, kind, by, f"broken off. {note}".strip()))
         raise
-    return _record(line, loaded, shown, kind, by, note)
+    return _record(loaded, shown, kind, by, note)
 
 
-def _record(line: Line, loaded: LoadedRecipe, shown: list[Shown], kind: str, by: str, note: str) -> Challenge:
+def _record(loaded: LoadedRecipe, shown: list[Shown], kind: str, by: str, note: str) -> Challenge:
     return Challenge(
         time=utc_now(),
         by=by,
         note=note,
         machine=platform.node(),
-        conditions=conditions_of(line, loaded),
+        conditions=conditions_of(loaded),
         kind=kind,
         passed=bool(shown) and all(one.right for one in shown),
         shown=tuple(shown),
     )
 
 
-def _outcome(job: Job[LoadedRecipe], line: Line, known: Known) -> Shown:
-    verdict = judge(job, line.name, 0, 1, simulated=False)
-    over = None
+def _outcome(job: Job[LoadedRecipe], known: Known) -> Shown:
+    decider = job.station.decider
+    verdict = decider.verdict(job, job.station.line, 0, 1, simulated=False)
+    judgement = None
     if job.slot is not None and verdict.score is not None:
-        over = job.station.decider.reject_margin(job.slot.frame_map, job.slot.scores)
+        judgement = decider.judge(job.slot.frame_map, job.slot.scores)
+    over = math.nan if judgement is None else judgement.margin()
     # Good parts have what is left up to the limit, bad ones what they are beyond it.
-    margin = None if over is None else 1 - over if known.expected == "pass" else over - 1
+    margin = None if not math.isfinite(over) else 1 - over if known.expected == "pass" else over - 1
     return Shown(
         known.name,
         known.sha256,

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from appliance.capture import Frame
-from appliance.config.line import Line, need_archive, need_journal
-from appliance.line.judging import judge
 from appliance.line.offline import through
 from appliance.line.pipeline import Job
 from appliance.line.recipe_at_work import LoadedRecipe
@@ -77,42 +75,37 @@ class Tally:
         self.conditions.update(name for name in CONDITIONS if getattr(was, name) != getattr(now, name))
 
 
-def find_archived(line: Line, query: Query, limit: int | None) -> list[Archived]:
+def find_archived(line: str, folder: Path, journal: Path, query: Query, limit: int | None) -> list[Archived]:
     """The newest verdicts that fit and whose frames are in the archive, oldest first.
 
-    Raises ConfigError when there is no journal, no archive, or no such frame.
+    ``folder`` is the archive's of the ``line``.  Raises ConfigError when there is no journal, or no such frame.
     """
-    folder, journal = need_archive(line), need_journal(line)
     stems = ((verdict, entry(folder, verdict)) for verdict in search(journal, query))
     frames = (Archived(verdict, stem.with_name(f"{stem.name}.png")) for verdict, stem in stems)
     found = list(islice((one for one in frames if one.frame.exists()), limit))[::-1]
     if not found:
         raise ConfigError(
             f"no frame of these verdicts is in {folder}; choose another time, or see what there is: "
-            f"inspect history --line {line.name}"
+            f"inspect history --line {line}"
         )
     return found
 
 
-def replay(line: Line, recipe: Path, parts: Sequence[Archived]) -> Iterator[Replayed]:
-    """Run the frames through the recipe on the line's engine, and judge them as the line does; in order.
+def replay(loaded: LoadedRecipe, parts: Sequence[Archived]) -> Iterator[Replayed]:
+    """Run the frames through the recipe, and judge them as the line does; in order.
 
-    Raises UserError kinds when recipe or engine cannot be loaded, or the frames are not of the recipe's size.
+    Raises ConfigError when the frames are not of the recipe's size.
     """
-    loaded = LoadedRecipe(line, recipe)
     due = iter(parts)
 
     def finish(job: Job[LoadedRecipe]) -> Replayed:
         was = next(due).verdict
-        now = judge(job, was.line, was.epoch, was.seq, was.simulated)
+        now = job.station.decider.verdict(job, was.line, was.epoch, was.seq, was.simulated)
         by_circumstances = was.reason in CIRCUMSTANCES
         return Replayed(was, now, () if by_circumstances else differences(was, now), by_circumstances)
 
-    try:
-        _check_size(loaded, parts)
-        yield from through(loaded, map(_frame, parts), finish, line.config.engine.slots)
-    finally:
-        loaded.close()
+    _check_size(loaded, parts)
+    yield from through(loaded, map(_frame, parts), finish, loaded.slots)
 
 
 def differences(was: Verdict, now: Verdict) -> tuple[str, ...]:

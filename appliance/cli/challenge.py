@@ -40,25 +40,25 @@ def challenge(
     from appliance.checks.known_parts import known_pictures, show_parts, show_pictures, take
     from appliance.cli.event_log import EventLog
     from appliance.config.line import load_line, need_journal
-    from appliance.line.recipe_at_work import LoadedRecipe
+    from appliance.line.recipe_at_work import LoadedRecipe, recipe_of
+    from appliance.line.threshold_offset import Bound
     from appliance.records.challenge_record import sign
     from engines.common.progress import Steps
 
     loaded_line = load_line(line, config_dir)
     journal = need_journal(loaded_line)
-    pictures = [] if parts else known_pictures(loaded_line)
+    pictures = [] if parts else known_pictures(loaded_line.config.challenge, loaded_line.file)
     whose = (by or account(), note)
-    with closing(LoadedRecipe(loaded_line, loaded_line.config.recipe)) as loaded:
+    config = loaded_line.config
+    with closing(LoadedRecipe(recipe_of(loaded_line), config.engine, Bound.of(loaded_line))) as loaded:
         if parts:
             outcomes = show_parts(loaded_line, loaded, each, _ask)
-            record = take(loaded_line, loaded, outcomes, "parts", *whose, _tell)
+            record = take(journal, loaded, outcomes, "parts", *whose, _tell)
         else:
             os.nice(10)  # a line that runs on this box goes first
-            outcomes, done = show_pictures(loaded_line, loaded, pictures), count(1)
+            outcomes, done = show_pictures(loaded, pictures), count(1)
             with Steps(Console(stderr=True), "challenge").shown() as steps:
-                record = take(
-                    loaded_line, loaded, outcomes, "pictures", *whose, lambda _: steps.tell(next(done), len(pictures))
-                )
+                record = take(journal, loaded, outcomes, "pictures", *whose, lambda _: steps.tell(next(done), len(pictures)))
         fitted = {sample.sha256 for sample in loaded.recipe.manifest.golden}
     if as_json:
         EventLog(console, as_json=True).challenge(record)
@@ -66,7 +66,7 @@ def challenge(
         _print(record)
         if seen := sum(one.sha256 in fitted for one in record.shown):
             console.print(f"[yellow]{seen} of these pictures are golden samples of the recipe: others would say more[/]")
-    row = sign(loaded_line, record)
+    row = sign(journal, record)
     if not as_json:
         _say(console, f"{record.summary}; signed by {record.by} as row {row} of {journal}", record.passed)
     if not record.passed:

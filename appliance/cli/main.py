@@ -62,10 +62,11 @@ def recipe(
 ) -> None:
     """Change a line over to another recipe, between two parts if it runs, and write that into the line's file."""
     from appliance.config.line import load_line
-    from appliance.line.change_over import ask_for_recipe
+    from appliance.line.recipe_at_work import recipe_of
+    from appliance.messages.orders import ask_for_recipe, orders_address
     from engines.common.errors import EngineError
     from engines.common.line_file import write_line_recipe
-    from engines.recipe.bundle import MANIFEST, load_recipe
+    from engines.recipe.bundle import MANIFEST
 
     loaded = load_line(line, config_dir)
     beside = loaded.config.recipe.parent
@@ -73,8 +74,9 @@ def recipe(
     if not (folder / MANIFEST).is_file():
         there = sorted(file.parent.name for file in beside.glob(f"*/{MANIFEST}"))
         raise EngineError(f"{folder}: no recipe there; recipes in {beside}: {', '.join(there) or 'none'}")
-    load_recipe(folder)
-    answer = ask_for_recipe(loaded, folder, lambda text: console.print(text, style="dim"))
+    recipe_of(loaded, folder)
+    address = orders_address(line, loaded.config.publish)
+    answer = ask_for_recipe(address, folder, lambda text: console.print(text, style="dim"))
     if answer is not None and answer.state != "changed":
         raise EngineError(f"line {line} goes on with the recipe it has: {answer.text}")
     write_line_recipe(loaded.file, folder)
@@ -103,7 +105,7 @@ def watch(
 
     log = EventLog(console, as_json)
     with StopSignal() as stop:
-        subscriber = Subscriber(load_line(line, config_dir), client, rejects_only=rejects)
+        subscriber = Subscriber(line, load_line(line, config_dir).config.publish, client, rejects_only=rejects)
         lost = 0
         try:
             while not stop.is_set():
@@ -156,8 +158,8 @@ def keys(
     """Make the keys that a line needs when it publishes beyond this box; existing keys are kept."""
     from appliance.messages.curve_keys import make_keys
 
-    for file in make_keys(folder, client or ["plc", "watch"]):
-        console.print(f"made {file} and {file}_secret", soft_wrap=True)
+    for pair in make_keys(folder, client or ["plc", "watch"]):
+        console.print(f"{'made' if pair.made else 'kept'} {pair.public} and {pair.public}_secret", soft_wrap=True)
 
 
 def _log_events(running: RunningLine, stop: Stop) -> None:

@@ -22,21 +22,22 @@ def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -
     """Carry a line's verdicts to its PLC until stopped; the README has the process image."""
     from appliance.cli.event_log import EventLog
     from appliance.config.line import load_line, need_plc
-    from appliance.line.change_over import AlarmSender
+    from appliance.messages.orders import AlarmSender, orders_address
     from appliance.messages.subscriber import Subscriber
     from appliance.plc import make_plc
     from appliance.plc.bridge import Bridge
 
     loaded = load_line(line, config_dir)
-    port = make_plc(loaded)
+    config = need_plc(loaded)
+    port = make_plc(config, loaded.name, loaded.file)
     log = EventLog(console, as_json or not sys.stdout.isatty(), goes_on=True)
     manager = ServiceManager()
     with StopSignal() as signalled:
-        subscriber = Subscriber(loaded, "plc", catch_up=True)
-        alarms = AlarmSender(loaded)
+        subscriber = Subscriber(line, loaded.config.publish, "plc", catch_up=True)
+        alarms = AlarmSender(orders_address(line, loaded.config.publish))
         try:
             manager.ready(f"bridge of line {line}")
-            bridge = Bridge(subscriber, port, need_plc(loaded).silent_ms / 1000, log.say, alarms.send)
+            bridge = Bridge(subscriber, port, config.silent_ms / 1000, log.say, alarms.send)
             bridge.run(Watched(signalled, manager, lambda: True))
         finally:
             alarms.close()
@@ -59,14 +60,14 @@ def plc_sim(
     from rich.live import Live
 
     from appliance.cli.event_log import EventLog
-    from appliance.config.line import load_line
+    from appliance.config.line import load_line, need_plc
     from appliance.plc.sim import make_side
     from appliance.plc.sim.program import PlcProgram
     from appliance.plc.sim.running import Simulation, recall
     from appliance.plc.sim.view import SimView
 
     loaded = load_line(line, config_dir)
-    side = make_side(loaded)
+    side = make_side(need_plc(loaded), loaded.file)
     program = PlcProgram(eject_ms / 1000, recall(retain))
     with StopSignal() as stop:
         if as_json or not sys.stdout.isatty():

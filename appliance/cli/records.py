@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from appliance.cli.options import AsJson, ConfigDir, LineName
 from engines.common.errors import ConfigError
 
 if TYPE_CHECKING:
-    from appliance.config.line import Line
+    from engines.common.line_file import EngineConfig
 
 records = typer.Typer()
 console = Console()
@@ -65,14 +66,15 @@ def show(
 ) -> None:
     """Write an archived part's picture: the part with its regions, the anomaly map over it, and the template beside them."""
     from appliance.cli.event_log import verdict_line
-    from appliance.config.line import load_line
+    from appliance.config.line import load_line, need_archive, need_journal
     from appliance.records.part_picture import part_picture
     from engines.common.images import png_bytes
 
     file = output or Path(f"part-{part}.png")
     if file.suffix.lower() != ".png":
         raise ConfigError(f"--output {file}: pictures are written as PNG; give a name that ends in .png")
-    verdict, picture = part_picture(load_line(line, config_dir), part, epoch)
+    loaded = load_line(line, config_dir)
+    verdict, picture = part_picture(line, need_archive(loaded), need_journal(loaded), loaded.config.recipe, part, epoch)
     file.write_bytes(png_bytes(picture))
     console.print(verdict_line(verdict), soft_wrap=True, highlight=False)
     console.print(str(file), soft_wrap=True, highlight=False, markup=False)
@@ -100,18 +102,23 @@ def replay(
     from appliance.checks.replay_comparison import find_archived
     from appliance.checks.replay_comparison import replay as run_again
     from appliance.cli.replay_report import ReplayReport
-    from appliance.config.line import load_line
+    from appliance.config.line import load_line, need_archive, need_journal
+    from appliance.line.recipe_at_work import LoadedRecipe, recipe_of
+    from appliance.line.threshold_offset import Bound
     from appliance.records.journal import Query
     from engines.common.progress import Steps
 
     loaded = load_line(line, config_dir)
     query = Query(rejects=rejects, since=_moment("--since", since), until=_moment("--until", until))
-    parts = find_archived(loaded, query, limit)
+    parts = find_archived(line, need_archive(loaded).folder, need_journal(loaded), query, limit)
     os.nice(10)  # a line that runs on this box goes first
     report = ReplayReport(console, as_json)
-    again = run_again(_on_engine(loaded, target, precision), recipe or loaded.config.recipe, parts)
-    with Steps(Console(stderr=True), "replaying").shown() as steps:
-        for done, part in enumerate(again, start=1):
+    engine = _engine(loaded.config.engine, target, precision)
+    with (
+        closing(LoadedRecipe(recipe_of(loaded, recipe), engine, Bound.of(loaded))) as now,
+        Steps(Console(stderr=True), "replaying").shown() as steps,
+    ):
+        for done, part in enumerate(run_again(now, parts), start=1):
             report.take(part)
             steps.tell(done, len(parts))
     report.close()
@@ -160,18 +167,17 @@ def audit(
         console.print(f"its end is {end}; note that elsewhere, and audit later with --noted {end}", soft_wrap=True)
 
 
-def _on_engine(line: Line, target: str | None, precision: str | None) -> Line:
-    """The line with another engine, where one is asked for."""
+def _engine(engine: EngineConfig, target: str | None, precision: str | None) -> EngineConfig:
+    """The line's engine, or another where one is asked for."""
     from msgspec.structs import replace
 
     from engines.targets import default_precision
 
-    engine = line.config.engine
     if target is not None and target != engine.target:
         engine = replace(engine, target=target, precision=default_precision(target), streams=1)
     if precision is not None:
         engine = replace(engine, precision=precision)
-    return replace(line, config=replace(line.config, engine=engine))
+    return engine
 
 
 def _moment(option: str, text: str | None) -> str | None:

@@ -43,16 +43,19 @@ def sensitivity(
     if reset and change is not None:
         raise ConfigError(f"{change} and --reset: give one of them")
     if reset or change is not None:
-        from appliance.line.change_over import ask_for_recipe
-        from appliance.line.threshold_offset import set_sensitivity
+        from appliance.line.recipe_at_work import recipe_of
+        from appliance.line.threshold_offset import Bound, set_sensitivity
+        from appliance.messages.orders import ask_for_recipe, orders_address
 
+        address = orders_address(line, loaded.config.publish)
         offset = 0.0 if change is None else _offset(change)
         outcome = set_sensitivity(
-            loaded,
+            recipe_of(loaded),
+            Bound.of(loaded),
             offset,
             by or account(),
             note,
-            lambda folder: ask_for_recipe(loaded, folder, lambda text: console.print(text, style="dim"), again=True),
+            lambda folder: ask_for_recipe(address, folder, lambda text: console.print(text, style="dim"), again=True),
         )
         console.print(outcome, markup=False)
     _show(loaded)
@@ -73,17 +76,17 @@ def _offset(text: str) -> float:
 
 
 def _show(line: Line) -> None:
-    from appliance.line.threshold_offset import compared_with
+    from appliance.line.recipe_at_work import recipe_of
+    from appliance.line.threshold_offset import Bound, compared_with
     from engines.common.errors import RecipeError
-    from engines.recipe.bundle import load_recipe
     from engines.recipe.sensitivity_changes import consequence, load_changes, per_cent, told
     from engines.recipe.thresholds import load_thresholds
 
-    recipe = load_recipe(line.config.recipe)
+    recipe = recipe_of(line)
     thresholds = load_thresholds(recipe)
     if thresholds is None:
-        raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: calibrate thresholds --line {line.name}")
-    moved, now = compared_with(line, recipe, thresholds)
+        raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: {recipe.naming.command('calibrate thresholds')}")
+    moved, now = compared_with(recipe, thresholds, Bound.of(line))
     assert moved is not None, "there are thresholds"
     table = Table("", "calibrated", "compared with", title=f"line {line.name}: sensitivity {per_cent(now.offset)}")
     table.add_row("score threshold", f"{thresholds.score_threshold:.6g}", f"{moved.score_threshold:.6g}")

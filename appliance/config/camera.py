@@ -1,24 +1,58 @@
-"""The table `[camera]` of a line's file: one struct for each kind of camera."""
+"""The table `[camera]` of a line's file: which kinds there are, and what they have in common.
+
+The struct of each kind stands in its own module, beside what it describes.
+"""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
-Rate = Annotated[float, Meta(ge=0, le=10_000, description="parts a second; 0: as fast as they are taken")]
+from engines.common.typed_toml import KindTable
+
+CAMERAS = {  # kind: module with the struct of its table and `connect`; see `appliance.capture`
+    "aravis": "appliance.capture.aravis_camera",
+    "pylon": "appliance.capture.pylon_camera",
+    "replay": "appliance.capture.replay_camera",
+}
+Trigger = Literal["hardware", "software", "free"]
 FeatureValue = bool | int | float | str
 
 
-class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every camera has that is none of this box's files."""
+class AnyCameraConfig(KindTable):
+    """The table `[camera]` of whichever kind, and what is asked of it."""
+
+    key = "camera"
+    kinds = CAMERAS
+    by_network: ClassVar[bool] = False  # whether pictures may come over a network of this box
+
+    @property
+    def trigger(self) -> Trigger | None:
+        """What makes the camera take a picture; None where there are no parts to take one of."""
+        return None
+
+    @property
+    def counted(self) -> bool:
+        """Whether triggers are known here also while the camera is gone."""
+        return True
+
+    @property
+    def stall_s(self) -> float:
+        """Seconds without a picture that count as a stall; infinite where a line that stands still is no fault."""
+        return math.inf
+
+
+class CameraConfig(AnyCameraConfig, msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
+    """What every camera has that takes pictures of parts; a vendor's library drives it, in a process of its own."""
+
+    by_network = True
 
     serial: str | None = None
     ip: str | None = None
-    trigger: Literal["hardware", "software", "free"] = "hardware"
+    trigger: Trigger = "hardware"
     trigger_source: Annotated[str, Meta(description="camera input of the hardware trigger")] = "Line1"
     rate: Annotated[float, Meta(gt=0, le=10_000, description="software triggers a second")] = 10.0
     timeout_ms: Annotated[
@@ -41,7 +75,7 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     @property
     def stall_s(self) -> float:
-        """Seconds without a picture that count as a stall; infinite where a line that stands still is no fault."""
+        """See `AnyCameraConfig.stall_s`."""
         if self.stall_ms is not None:
             return self.stall_ms / 1e3
         return {"software": 3 * self.timeout_ms / 1e3, "free": 2.0, "hardware": math.inf}[self.trigger]
@@ -57,51 +91,10 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     @property
     def counted(self) -> bool:
-        """Whether triggers are known here also while the camera is gone."""
+        """See `AnyCameraConfig.counted`."""
         return self.trigger == "software"
 
     @property
     def identity(self) -> str:
         """What the camera is found by, in words."""
         return f"serial {self.serial}" if self.serial else f"ip {self.ip}" if self.ip else "(any)"
-
-
-class PylonConfig(CameraConfig, frozen=True, forbid_unknown_fields=True, tag="pylon", tag_field="kind", kw_only=True):
-    """A Basler camera, GigE or USB; identified by at most one of serial, ip and name, else the only one there is."""
-
-    name: Annotated[str | None, Meta(description="the user-defined name stored in the camera")] = None
-
-    def __post_init__(self) -> None:
-        """Refuse two identities, too."""
-        super().__post_init__()
-        if sum(identity is not None for identity in (self.serial, self.ip, self.name)) > 1:
-            raise ValueError("give only one of serial, ip and name")
-
-    @property
-    def identity(self) -> str:
-        """What the camera is found by, in words."""
-        return f"name {self.name}" if self.name else super().identity
-
-
-class AravisConfig(CameraConfig, frozen=True, forbid_unknown_fields=True, tag="aravis", tag_field="kind", kw_only=True):
-    """Any GigE Vision or USB3 Vision camera, through Aravis; identified by serial or ip, else the only one there is."""
-
-    def __post_init__(self) -> None:
-        """Refuse two identities, too."""
-        super().__post_init__()
-        if self.serial is not None and self.ip is not None:
-            raise ValueError("give only one of serial and ip")
-
-
-class ReplayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="replay", tag_field="kind", kw_only=True):
-    """Pictures from a folder (and its subfolders, in path order) or a video file, instead of a camera."""
-
-    source: Annotated[Path, Meta(description="folder or video file")]
-    rate: Rate = 10.0
-    loop: bool = False
-    resize: Annotated[bool, Meta(description="resize each picture to the recipe's frame; else another size is a reject")] = (
-        False
-    )
-
-
-AnyCameraConfig = PylonConfig | AravisConfig | ReplayConfig

@@ -5,7 +5,6 @@ A relative path in a line's file is meant from the folder that holds the file; t
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,8 @@ from appliance.config.plc import AnyPlcConfig
 from appliance.config.publish import PublishConfig
 from appliance.config.records import ArchiveConfig, ChallengeConfig, JournalConfig
 from engines.common.errors import ConfigError
-from engines.common.line_file import LineRecipe, decode_toml, line_file
+from engines.common.line_file import LineRecipe, line_file
+from engines.common.typed_toml import decode_toml
 from engines.recipe.sensitivity_changes import MOST
 
 
@@ -61,12 +61,6 @@ def load_line(name: str, config_dir: Path | None) -> Line:
     return Line(name, file, decode_toml(file, LineConfig))
 
 
-def control_address(line: Line) -> str:
-    """Where a line takes orders: an abstract socket of this box, one for each place that lines publish at."""
-    place = hashlib.sha256(line.config.publish.verdicts.encode()).hexdigest()[:16]
-    return f"ipc://@tfa-inspect-{line.name}-{place}"
-
-
 def need_journal(line: Line) -> Path:
     """The line's journal. Raises ConfigError when its file names none."""
     if line.config.journal is None:
@@ -76,13 +70,13 @@ def need_journal(line: Line) -> Path:
     return line.config.journal.file
 
 
-def need_archive(line: Line) -> Path:
-    """The folder of the line's archive. Raises ConfigError when its file names none."""
+def need_archive(line: Line) -> ArchiveConfig:
+    """The line's archive. Raises ConfigError when its file names none."""
     if line.config.archive is None:
         raise ConfigError(
             f'{line.file}: archive: no frames are kept; add [archive] with folder = "/var/lib/inspect/archive-{line.name}"'
         )
-    return line.config.archive.folder
+    return line.config.archive
 
 
 def need_plc(line: Line) -> AnyPlcConfig:

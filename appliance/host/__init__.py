@@ -1,1 +1,1 @@
-"""What a line and its bridge say to the box that they run on."""
+"""A line and the box that it runs on: what it consists of there, its time limits, what a service manager is told."""

@@ -7,29 +7,35 @@ import time
 from typing import Any
 
 from appliance.capture import Camera, CameraError, EndOfFrames, Frame
-from appliance.config.camera import CameraConfig
-from appliance.config.line import Line
-from appliance.line.pipeline import STALLED_S, Pipeline
+from appliance.config.camera import AnyCameraConfig
+from appliance.config.line import DecisionConfig
+from appliance.host.process_table import CAPTURE
+from appliance.host.time_limits import CAPTURE_LOOK_S, STALLED_S
+from appliance.line.pipeline import Pipeline
 from appliance.messages.notices import Notify
 from appliance.messages.schema import Reason
-
-GRAB_TIMEOUT_S = 0.05  # how often a quiet camera lets the thread look whether it should stop
 
 
 class Capture:
     """Captures for a line, from `start` until ``stop`` is set, the replay is over, or so many parts are submitted."""
 
     def __init__(
-        self, line: Line, camera: Camera, pipeline: Pipeline[Any], stop: threading.Event, notify: Notify, parts: int | None
+        self,
+        config: AnyCameraConfig,
+        decision: DecisionConfig,
+        camera: Camera,
+        pipeline: Pipeline[Any],
+        stop: threading.Event,
+        notify: Notify,
+        parts: int | None,
     ) -> None:
         """The camera is open."""
-        config = line.config.camera
-        self._counted = not isinstance(config, CameraConfig) or config.counted
+        self._counted = config.counted
         self._camera, self._pipeline, self._stop, self._notify, self._parts = camera, pipeline, stop, notify, parts
-        self._deadline_ns = line.config.decision.deadline_ms * 1_000_000
+        self._deadline_ns = decision.deadline_ms * 1_000_000
         self._submitted = 0
         self._moved_s = time.monotonic()  # when the present step began
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=CAPTURE.name, daemon=True)
         self._gone = camera.state == "gone"
         self.over = False
         self.failure: BaseException | None = None
@@ -62,7 +68,7 @@ class Capture:
             while not self._stop.is_set():
                 self._moved_s = time.monotonic()
                 try:
-                    frames = self._camera.grab(GRAB_TIMEOUT_S)
+                    frames = self._camera.grab(CAPTURE_LOOK_S)
                 except EndOfFrames:
                     self._notify("info", "the replay is over")
                     break

@@ -1,25 +1,26 @@
-"""The decision: a measured frame against its thresholds. Only a finite, in-time score at or below the threshold is a pass."""
+"""The decision: from a finished job to its verdict message. Only a measured, finite, in-time, good part passes."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from appliance.messages.schema import Reason, Region
-from engines.common.geometry import Geometry
-from engines.common.regions import MapRegion, find_regions
-from engines.common.scores import SCORES, frame_scores
-from engines.judgement import reject_margin
+from appliance.line.pipeline import Job, S
+from appliance.messages.clock import utc_now, utc_of
+from appliance.messages.schema import Reason, Region, TemplateMatch, Verdict
+from engines.common.regions import MapRegion
+from engines.judgement import Judgement, judge, measure
+from engines.recipe.bundle import Recipe
 from engines.recipe.thresholds import Thresholds
 
 MOST_REGIONS = 16  # in a verdict: the highest peaks
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What a frame's map and scores say. ``passed`` is true only when every check was made and held."""
 
     passed: bool
@@ -30,12 +31,12 @@ class Decision:
 
 
 class Decider:
-    """Decides with one recipe's thresholds; ``thresholds`` None rejects every part."""
+    """Decides for one recipe with the thresholds that its line compares with; ``thresholds`` None rejects every part."""
 
-    def __init__(self, thresholds: Thresholds | None, geometry: Geometry, ignored: npt.NDArray[np.bool_] | None) -> None:
+    def __init__(self, recipe: Recipe, thresholds: Thresholds | None, ignored: npt.NDArray[np.bool_] | None) -> None:
         """``ignored`` (H, W) marks map pixels that are not inspected."""
-        self._thresholds, self._geometry, self._ignored = thresholds, geometry, ignored
-        self._score_index = SCORES.index(thresholds.score) if thresholds else 0
+        self._recipe, self._thresholds, self._ignored = recipe, thresholds, ignored
+        self._geometry = geometry = recipe.manifest.geometry
         self._over = np.zeros(geometry.map_shape, np.uint8)
         self._pixel_area = geometry.region[2] * geometry.region[3] / (geometry.map_shape[0] * geometry.map_shape[1])
 
@@ -44,36 +45,64 @@ class Decider:
         """What scores are compared with."""
         return self._thresholds.score_threshold if self._thresholds else None
 
-    def decide(self, frame_map: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> Decision:
-        """Judge a map (H, W) and its scores (3,); the map's ignored pixels are set to 0."""
-        if self._thresholds is None:
-            return Decision(False, "not-calibrated", "the recipe has no thresholds", None, ())
-        if self._ignored is not None:
-            frame_map[self._ignored] = 0
-            scores = frame_scores(frame_map)
-        score = float(scores[self._score_index])
-        with np.errstate(invalid="ignore"):  # infinities of both signs add up to NaN, which is as telling
-            total = float(frame_map.sum(dtype=np.float64))
-        if not (math.isfinite(score) and math.isfinite(total)):
-            return Decision(False, "engine-fault", "the score or the map is not finite", None, ())
-        regions = self._regions(frame_map)
-        # Written so that whatever compares as false is a reject.
-        passed = score <= self._thresholds.score_threshold and not regions
-        return Decision(passed, "" if passed else "defect", "", score, regions)
+    def verdict(self, job: Job[S], line: str, epoch: int, seq: int, simulated: bool) -> Verdict:
+        """The verdict of a job whose station this decider is of."""
+        begun = time.perf_counter_ns()
+        frame, stages = job.frame, job.stages
+        if job.reason or job.slot is None:
+            decision = Decision(False, job.reason or "engine-fault", job.detail, None, ())
+        else:
+            decision = self.decide(job.slot.frame_map, job.slot.scores)
+        decided = time.monotonic_ns()
+        reason, passed = decision.reason, decision.passed
+        if decided > job.deadline_ns and reason in ("", "defect"):
+            reason, passed = "late", False
+        stages["decide"] = (time.perf_counter_ns() - begun) / 1e6
+        stages["total"] = (decided - frame.captured_ns) / 1e6
+        return Verdict(
+            line=line,
+            epoch=epoch,
+            seq=seq,
+            time=utc_now(),
+            part_id=seq,
+            frame=frame.number,
+            verdict="pass" if passed else "reject",
+            reason=reason,
+            detail=decision.detail,
+            score=decision.score,
+            threshold=self.score_threshold,
+            regions=decision.regions,
+            template=None
+            if job.slot is None or decision.score is None
+            else matched(self._recipe.manifest.templates, job.slot.match),
+            captured=utc_of(frame.captured_ns),
+            decided=utc_of(decided),
+            deadline=utc_of(job.deadline_ns),
+            camera_time=frame.camera_time,
+            stages={name: round(value, 3) for name, value in stages.items()},
+            recipe=self._recipe.digest,
+            engine=job.station.engine.target,
+            simulated=simulated,
+            source=frame.source,
+        )
 
-    def reject_margin(self, frame_map: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> float | None:
-        """How near to its limits a frame is that `decide` has judged: over 1 it was rejected; None: nothing can be said."""
+    def decide(self, frame_map: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> Decision:
+        """What a map (H, W) and its scores (3,) come to; the map's ignored pixels are set to 0."""
+        judgement = self.judge(frame_map, scores)
+        if judgement is None:
+            return Decision(False, "not-calibrated", "the recipe has no thresholds", None, ())
+        if judgement.fault:
+            return Decision(False, "engine-fault", judgement.fault, None, ())
+        found = judgement.regions
+        found.sort(key=lambda region: -region.peak)
+        regions = tuple(self._in_frame(region) for region in found[:MOST_REGIONS])
+        return Decision(judgement.passed, "" if judgement.passed else "defect", "", judgement.score, regions)
+
+    def judge(self, frame_map: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> Judgement | None:
+        """The same before it is put into a verdict's words; None: there are no thresholds."""
         if self._thresholds is None:
             return None
-        margin = reject_margin(frame_map, scores if self._ignored is None else frame_scores(frame_map), self._thresholds)
-        return margin if math.isfinite(margin) else None
-
-    def _regions(self, frame_map: npt.NDArray[np.float32]) -> tuple[Region, ...]:
-        """Connected areas over the pixel threshold, of the minimum area and more, highest peak first."""
-        assert self._thresholds is not None, "decide() returns before this without thresholds"
-        found = find_regions(frame_map, self._thresholds.pixel_threshold, self._thresholds.minimum_area, self._over)
-        found.sort(key=lambda region: -region.peak)
-        return tuple(self._in_frame(region) for region in found[:MOST_REGIONS])
+        return judge(measure(frame_map, scores, self._ignored), self._thresholds, self._over)
 
     def _in_frame(self, region: MapRegion) -> Region:
         """A region of the map in frame pixels."""
@@ -81,3 +110,11 @@ class Decider:
         x1, y1 = self._geometry.to_frame(region.left + region.width, region.top + region.height)
         area = round(region.area * self._pixel_area, 1)
         return Region(round(x0), round(y0), round(x1 - x0), round(y1 - y0), area, region.peak)
+
+
+def matched(names: tuple[str, ...], match: npt.NDArray[np.float32]) -> TemplateMatch | None:
+    """What the engine says of the template (2,): index and similarity; None when that cannot be."""
+    index, similarity = float(match[0]), float(match[1])
+    if not (index in range(len(names)) and math.isfinite(similarity)):
+        return None
+    return TemplateMatch(int(index), names[int(index)], similarity)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from appliance.host.time_limits import JOURNAL_CAUGHT_UP_S, JOURNAL_SLOW_S
 from appliance.messages.notices import Notice
 from appliance.messages.schema import Verdict
 
@@ -21,7 +22,6 @@ MEDIAN_EVERY = 20  # passes
 OUTSIDE = 0.05
 FEWEST_SAMPLES = 10
 INNER = 0.1  # of the band's width, at each end: the median must come in so far for the drift to be over
-JOURNAL_BEGINS_S, JOURNAL_ENDS_S = 5.0, 1.0  # behind
 NOTHING: tuple[Notice, ...] = ()
 
 
@@ -67,7 +67,7 @@ class Monitor:
 
     def look_at_journal(self, behind_s: float) -> tuple[Notice, ...]:
         """Watch how long the oldest verdict waits for its row."""
-        if not self._journal_slow.turns(behind_s > JOURNAL_BEGINS_S, behind_s < JOURNAL_ENDS_S):
+        if not self._journal_slow.turns(behind_s > JOURNAL_SLOW_S, behind_s < JOURNAL_CAUGHT_UP_S):
             return NOTHING
         if self._journal_slow.on:
             return (Notice("warning", f"the journal is {behind_s:.0f} s behind; see to its disk", "journal-slow"),)

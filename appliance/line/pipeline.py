@@ -17,19 +17,19 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from appliance.capture import Frame
+from appliance.host.process_table import ENGINE
+from appliance.host.time_limits import ENGINE_END_S, STALLED_S
 from appliance.messages.schema import Reason
 from engines.common.errors import ImageError
 from engines.common.geometry import Geometry, Pixels
 from engines.targets import Engine, EngineSlot
-
-STALLED_S = 10.0  # longer than any stage takes for one step
 
 
 class Station:
     """An engine with its slots, and the frames that it was given."""
 
     def __init__(self, engine: Engine, geometry: Geometry, slots: int) -> None:
-        self.engine, self.geometry = engine, geometry
+        self.engine, self.geometry, self.slots = engine, geometry, slots
         self.free: queue.SimpleQueue[EngineSlot] = queue.SimpleQueue()
         for _ in range(slots):
             self.free.put(engine.new_slot())
@@ -72,7 +72,7 @@ class Pipeline(Generic[S]):
         self.wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._waiting_since_s: float | None = None  # for the engine, with one frame
         self.late_results = 0  # came after their part's verdict, and were dropped
-        self._worker = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._worker = threading.Thread(target=self._run, name=ENGINE.name, daemon=True)
         self._worker.start()
 
     @property
@@ -150,7 +150,7 @@ class Pipeline(Generic[S]):
     def close(self) -> None:
         """Stop the worker after the work it has begun; jobs in flight are lost, so take the results first."""
         self._work.put(None)
-        self._worker.join(timeout=10)
+        self._worker.join(ENGINE_END_S)
         os.close(self.wakeup)
 
     def _start(self, job: Job[S], image: Pixels, patient: bool) -> None:

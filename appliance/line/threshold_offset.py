@@ -11,7 +11,7 @@ from appliance.messages.clock import utc_now
 from appliance.messages.notices import Notify
 from appliance.messages.schema import RecipeAnswer
 from engines.common.errors import ConfigError, EngineError, RecipeError
-from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.bundle import Recipe
 from engines.recipe.sensitivity_changes import (
     FILE,
     Change,
@@ -42,8 +42,30 @@ class Sensitivity(NamedTuple):
         return self.change.offset if self.change else 0.0
 
 
-def compared_with(line: Line, recipe: Recipe, thresholds: Thresholds | None) -> tuple[Thresholds | None, Sensitivity]:
-    """The thresholds that this line's parts are compared with, from the calibrated ones: the one place where they are moved.
+class Bound(NamedTuple):
+    """How far a line's file lets an operator move its thresholds."""
+
+    line: str
+    file: Path
+    most: float  # share
+
+    @classmethod
+    def of(cls, line: Line) -> Bound:
+        """What a line's file says."""
+        return cls(line.name, line.file, line.config.decision.max_sensitivity)
+
+    def check(self, change: Change | None) -> None:
+        """Raise ConfigError when this change is beyond it."""
+        if change is not None and abs(change.offset) > self.most:
+            allowed = f"{per_cent(-self.most)} to {per_cent(self.most)}"
+            raise ConfigError(
+                f"{self.file}: decision.max_sensitivity = {self.most:g} allows {allowed}, "
+                f"and not {told(change)}; choose less, or end it: inspect sensitivity --line {self.line} --reset"
+            )
+
+
+def compared_with(recipe: Recipe, thresholds: Thresholds | None, bound: Bound) -> tuple[Thresholds | None, Sensitivity]:
+    """The thresholds that a line's parts are compared with, from the calibrated ones: the one place where they are moved.
 
     Built engines have proven that their verdicts at the calibrated thresholds are the reference's.  The offset asks nothing
     more of them: thresholds are got from the scores of the very engine that serves, and are moved on its own scale, which the
@@ -54,19 +76,9 @@ def compared_with(line: Line, recipe: Recipe, thresholds: Thresholds | None) -> 
     """
     changes = load_changes(recipe.folder)
     change = in_force(changes, thresholds)
-    check_bound(line, change)
+    bound.check(change)
     moved = None if thresholds is None else adjusted(thresholds, change)
     return moved, Sensitivity(change, None if thresholds is None else ended(changes, thresholds))
-
-
-def check_bound(line: Line, change: Change | None) -> None:
-    """Raise ConfigError when the line's file allows less than this change."""
-    most = line.config.decision.max_sensitivity
-    if change is not None and abs(change.offset) > most:
-        raise ConfigError(
-            f"{line.file}: decision.max_sensitivity = {most:g} allows {per_cent(-most)} to {per_cent(most)}, "
-            f"and not {told(change)}; choose less, or end it: inspect sensitivity --line {line.name} --reset"
-        )
 
 
 def tell(now: Sensitivity, before: Sensitivity, notify: Notify) -> None:
@@ -79,17 +91,16 @@ def tell(now: Sensitivity, before: Sensitivity, notify: Notify) -> None:
         notify("info", f"the thresholds are as calibrated again, after {told(before.change)}", "sensitivity")
 
 
-def set_sensitivity(line: Line, offset: float, by: str, note: str, ask: Ask) -> str:
-    """Write a change into the line's recipe, and have the line take it over if it runs; returns what has come of it.
+def set_sensitivity(recipe: Recipe, bound: Bound, offset: float, by: str, note: str, ask: Ask) -> str:
+    """Write a change into a line's recipe, and have the line take it over if it runs; returns what has come of it.
 
     A running line that refuses leaves everything as it was.  Raises UserError kinds.
     """
-    recipe = load_recipe(line.config.recipe)
     thresholds = load_thresholds(recipe)
     if thresholds is None:
-        raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: calibrate thresholds --line {line.name}")
+        raise RecipeError(f"{recipe.folder}: no thresholds to move yet; run: {recipe.naming.command('calibrate thresholds')}")
     change = Change(offset, thresholds.version, recipe.digest, by, note, utc_now())
-    check_bound(line, change)
+    bound.check(change)
     file, aside = recipe.folder / FILE, None
     try:
         before = load_changes(recipe.folder)
@@ -101,12 +112,12 @@ def set_sensitivity(line: Line, offset: float, by: str, note: str, ask: Ask) -> 
     save_changes(recipe.folder, (*before, change))
     answer = ask(recipe.folder)
     if answer is None:
-        return f"line {line.name} does not run; it will start with this"
+        return f"line {bound.line} does not run; it will start with this"
     if answer.state == "failed":
         save_changes(recipe.folder, before)
         if aside is not None:
             aside.rename(file)
-        raise EngineError(f"line {line.name} goes on as it was, and nothing was written: {answer.text}")
+        raise EngineError(f"line {bound.line} goes on as it was, and nothing was written: {answer.text}")
     if answer.state == "loading":
         return f"written, but {answer.text}"
-    return f"line {line.name} has taken it over"
+    return f"line {bound.line} has taken it over"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from appliance.messages.schema import AlarmKind, Severity, Verdict
+from appliance.messages.alarms import AlarmKind, Severity
+from appliance.messages.schema import Verdict
 
 
 @dataclass(frozen=True, slots=True)

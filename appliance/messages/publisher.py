@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from pathlib import Path
 
 import msgspec
 import zmq
 
-from appliance.config.line import Line
+from appliance.config.publish import PublishConfig
+from appliance.host.process_table import SNAPSHOT, VERDICTS
+from appliance.host.time_limits import HEARTBEAT_PERIOD_S, SEND_LINGER_S
 from appliance.messages.clock import utc_now
 from appliance.messages.curve_keys import ServerKeys
-from appliance.messages.schema import HEARTBEAT_PERIOD_S, Alarm, Heartbeat, SnapshotRequest, State, Verdict
+from appliance.messages.schema import TOPICS, Alarm, Heartbeat, SnapshotRequest, State, Verdict
 from engines.common.errors import ConfigError
 
 KEPT = 1_024  # verdicts that the snapshot socket can answer with
@@ -25,10 +28,9 @@ SEND_QUEUE = 1_000  # messages waiting for one slow subscriber before it loses s
 class Publisher:
     """The line's two sockets, its epoch and its sequence of verdicts."""
 
-    def __init__(self, line: Line, simulated: bool) -> None:
-        """Bind both sockets. Raises ConfigError when an address is taken or cannot be had."""
-        publish = line.config.publish
-        self._line = line.name
+    def __init__(self, line: str, config: PublishConfig, file: Path, simulated: bool) -> None:
+        """Bind both sockets. Raises ConfigError, naming the line's ``file``, when an address is taken or cannot be had."""
+        self.line = line
         self.simulated = simulated
         self.epoch = time.time_ns() // 1_000_000
         self.seq = 0
@@ -39,7 +41,7 @@ class Publisher:
         self._kept: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(SnapshotRequest)
-        self._topics = {name: f"{line.name}/{name}".encode() for name in ("verdict", "reject", "heartbeat", "alarm")}
+        self._topics = {topic.name: topic.of(line) for topic in TOPICS}
         self._next_heartbeat = 0.0
         self.context = zmq.Context()
         self._keys: ServerKeys | None = None
@@ -47,20 +49,22 @@ class Publisher:
         self._pub.setsockopt(zmq.SNDHWM, SEND_QUEUE)
         self.snapshot_socket = self.context.socket(zmq.ROUTER)
         try:
-            if publish.keys:
-                self._keys = ServerKeys(self.context, publish.keys)
-            for socket, address, key in (
-                (self._pub, publish.verdicts, "verdicts"),
-                (self.snapshot_socket, publish.snapshot, "snapshot"),
+            if config.keys:
+                self._keys = ServerKeys(self.context, config.keys)
+            for socket, address, row in (
+                (self._pub, config.verdicts, VERDICTS),
+                (self.snapshot_socket, config.snapshot, SNAPSHOT),
             ):
-                socket.setsockopt(zmq.LINGER, 200)  # the last verdict still goes out, a dead peer holds nobody up
+                socket.setsockopt(
+                    zmq.LINGER, int(SEND_LINGER_S * 1000)
+                )  # the last verdict still goes out, a dead peer holds nobody up
                 if self._keys:
                     self._keys.protect(socket)
                 try:
                     socket.bind(address)
                 except zmq.ZMQError as error:
                     raise ConfigError(
-                        f"{line.file}: publish.{key}: {address} cannot be bound ({error.strerror}); "
+                        f"{file}: {row.setting}: {address} cannot be bound ({error.strerror}); "
                         "is this line running already? else choose another port"
                     ) from error
         except BaseException:
@@ -104,7 +108,7 @@ class Publisher:
         now = time.monotonic()
         if now >= self._next_heartbeat:
             beat = Heartbeat(
-                line=self._line,
+                line=self.line,
                 epoch=self.epoch,
                 seq=self.seq,
                 time=utc_now(),
@@ -128,7 +132,7 @@ class Publisher:
                 request = SnapshotRequest(0, 0)
             after = request.seq if request.epoch == self.epoch else 0
             verdicts = [msgspec.Raw(kept) for seq, kept in self._kept if seq > after]
-            answer = {"line": self._line, "epoch": self.epoch, "seq": self.seq, "verdicts": verdicts}
+            answer = {"line": self.line, "epoch": self.epoch, "seq": self.seq, "verdicts": verdicts}
             self.snapshot_socket.send_multipart([*envelope, self._encoder.encode(answer)], zmq.NOBLOCK)
 
     def close(self) -> None:

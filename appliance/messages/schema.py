@@ -7,53 +7,40 @@ gap; a heartbeat carries the newest `seq`, so that a subscriber sees a loss even
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-HEARTBEAT_PERIOD_S = 0.1
-SILENT_AFTER_S = 0.25  # without a heartbeat a line counts as gone: three of them, less a busy box's way to the PLC's program
-TOPICS = {
-    "verdict": "every verdict",
-    "reject": "the same message, rejects only",
-    "heartbeat": "every 100 ms",
-    "alarm": "something a person must look at",
-}
+from appliance.host.time_limits import HEARTBEAT_PERIOD_S, SILENT_AFTER_S
+from appliance.messages.alarms import AlarmKind, Severity
 
 VerdictName = Literal["pass", "reject"]
 Reason = Literal["", "defect", "late", "overrun", "no-image", "engine-fault", "not-calibrated", "stopping"]
 State = Literal["starting", "running", "camera-lost", "not-calibrated", "stopping", "stopped"]
-AlarmKind = Literal[
-    "camera-lost",
-    "stall",
-    "overrun",
-    "late-rate",
-    "plc-lost",
-    "archive-full",
-    "journal-slow",
-    "drift",
-    "recipe",
-    "sensitivity",
-    "challenge-due",
-    "",
-]
-Severity = Literal["info", "warning", "error"]
 Milliseconds = Annotated[float, Meta(description="milliseconds")]
 UtcTime = Annotated[str, Meta(description="UTC, ISO 8601 with microseconds")]
 
 
 class ReasonCode(IntEnum):
-    """Reasons as numbers, for a PLC; never renumbered."""
+    """Reasons as numbers, for a PLC, never renumbered; and what each says."""
 
-    NONE = 0
-    DEFECT = 1
-    LATE = 2
-    OVERRUN = 3
-    NO_IMAGE = 4
-    ENGINE_FAULT = 5
-    NOT_CALIBRATED = 6
-    STOPPING = 7
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str = "") -> ReasonCode:
+        """A number with its meaning beside it."""
+        self = int.__new__(cls, code)
+        self._value_, self.meaning = code, meaning
+        return self
+
+    NONE = 0, "the part passed"
+    DEFECT = 1, "the score is over its threshold, or a region is"
+    LATE = 2, "no result by the deadline"
+    OVERRUN = 3, "no free slot: parts come faster than the engine measures them"
+    NO_IMAGE = 4, "the camera gave no picture, or one that cannot be measured"
+    ENGINE_FAULT = 5, "the engine failed, or its result is not finite"
+    NOT_CALIBRATED = 6, "the recipe has no thresholds"
+    STOPPING = 7, "the part came when the line was being stopped"
 
     @classmethod
     def of(cls, reason: str) -> ReasonCode:
@@ -173,4 +160,42 @@ class RecipeAnswer(msgspec.Struct, frozen=True):
     text: str
 
 
+class Topic(NamedTuple):
+    """One topic of the socket that publishes, `<line>/<name>`."""
+
+    name: str
+    message: type[Verdict | Heartbeat | Alarm]
+    stream: Literal["all", "rejects", "both"]  # who subscribes to it: those who hear all, those who hear only rejects
+    when: str
+    loss: str  # who sees that a message was lost, and how
+    period_s: float | None = None  # without an occasion
+    silent_s: float | None = None  # without a message: the line has gone
+
+    def of(self, line: str) -> bytes:
+        """The topic as it goes over the wire."""
+        return f"{line}/{self.name}".encode()
+
+
+TOPICS = (
+    Topic(
+        "verdict",
+        Verdict,
+        "all",
+        "for each part",
+        "a gap in `seq`, also to a heartbeat's; the snapshot socket has what is missing",
+    ),
+    Topic(
+        "reject", Verdict, "rejects", "the same message, rejects only", "nobody: who must have all rejects hears all verdicts"
+    ),
+    Topic(
+        "heartbeat",
+        Heartbeat,
+        "all",
+        f"every {HEARTBEAT_PERIOD_S * 1000:g} ms, and at each change of the state",
+        f"no need: the next one says it, and a line without one for {SILENT_AFTER_S * 1000:g} ms counts as gone",
+        HEARTBEAT_PERIOD_S,
+        SILENT_AFTER_S,
+    ),
+    Topic("alarm", Alarm, "both", "when something a person must look at begins or ends", "nobody: the line's own log has it"),
+)
 MESSAGES = (Verdict, Heartbeat, Alarm, SnapshotRequest, Snapshot, RecipeRequest, RaiseAlarm, RecipeAnswer)

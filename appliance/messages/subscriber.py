@@ -9,11 +9,11 @@ from typing import TypeVar
 import msgspec
 import zmq
 
-from appliance.config.line import Line
+from appliance.config.publish import PublishConfig
+from appliance.host.time_limits import RECONNECT_S, SNAPSHOT_ANSWER_S
 from appliance.messages.curve_keys import use_client_keys
-from appliance.messages.schema import Alarm, Heartbeat, Snapshot, SnapshotRequest, Verdict
+from appliance.messages.schema import TOPICS, Alarm, Heartbeat, Snapshot, SnapshotRequest, Verdict
 
-SNAPSHOT_TIMEOUT_MS = 500
 RECEIVE_QUEUE = 10_000
 Message = Verdict | Heartbeat | Alarm
 T = TypeVar("T")
@@ -22,12 +22,14 @@ T = TypeVar("T")
 class Subscriber:
     """Listens to one line; used by one thread."""
 
-    def __init__(self, line: Line, client: str, rejects_only: bool = False, catch_up: bool = False) -> None:
+    def __init__(
+        self, line: str, config: PublishConfig, client: str, rejects_only: bool = False, catch_up: bool = False
+    ) -> None:
         """Connect as ``client`` (matters only where the line uses keys).
 
         ``rejects_only`` hears rejects and alarms, without counting. ``catch_up`` asks for what was published before.
         """
-        self._line, self._client = line, client
+        self._config, self._client = config, client
         self._counting = not rejects_only
         self._catch_up = catch_up
         self._epoch: int | None = None
@@ -41,20 +43,18 @@ class Subscriber:
             self._context.destroy(0)
             raise
         self._sub.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE)
-        self._sub.setsockopt(zmq.RECONNECT_IVL, 20)  # ms: a line that starts is heard before its first parts
-        for topic in ("reject", "alarm") if rejects_only else ("verdict", "heartbeat", "alarm"):
-            self._sub.subscribe(f"{line.name}/{topic}".encode())
-        self._sub.connect(line.config.publish.verdicts)
-        self._decoders = {
-            kind: msgspec.json.Decoder(of)
-            for kind, of in (("verdict", Verdict), ("reject", Verdict), ("heartbeat", Heartbeat), ("alarm", Alarm))
-        }
+        self._sub.setsockopt(zmq.RECONNECT_IVL, int(RECONNECT_S * 1000))  # a line that starts is heard before its first parts
+        for topic in TOPICS:
+            if topic.stream in ("both", "rejects" if rejects_only else "all"):
+                self._sub.subscribe(topic.of(line))
+        self._sub.connect(config.verdicts)
+        self._decoders = {topic.of(line): msgspec.json.Decoder(topic.message) for topic in TOPICS}
 
     def receive(self, timeout_s: float) -> Message | None:
         """The next message in order, or None after the timeout."""
         if not self._waiting and self._sub.poll(max(0, int(timeout_s * 1000))):
             topic, content = self._sub.recv_multipart()
-            self._take(self._decoders[topic.rsplit(b"/", 1)[1].decode()].decode(content))  # type: ignore[arg-type]
+            self._take(self._decoders[topic].decode(content))
         return self._waiting.popleft() if self._waiting else None
 
     def close(self) -> None:
@@ -94,16 +94,17 @@ class Subscriber:
 
     def _ask_snapshot(self, request: SnapshotRequest) -> tuple[Verdict, ...]:
         with self._socket(zmq.DEALER) as socket:
-            socket.connect(self._line.config.publish.snapshot)
+            socket.connect(self._config.snapshot)
             socket.send(msgspec.json.encode(request))
-            return msgspec.json.decode(socket.recv(), type=Snapshot).verdicts if socket.poll(SNAPSHOT_TIMEOUT_MS) else ()
+            return (
+                msgspec.json.decode(socket.recv(), type=Snapshot).verdicts if socket.poll(int(SNAPSHOT_ANSWER_S * 1000)) else ()
+            )
 
     def _socket(self, kind: int) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self._context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
-        keys = self._line.config.publish.keys
-        if keys:
-            use_client_keys(socket, keys, self._client)
+        if self._config.keys:
+            use_client_keys(socket, self._config.keys, self._client)
         return socket
 
 

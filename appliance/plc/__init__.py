@@ -1,15 +1,27 @@
-"""PLCs: the port that the bridge exchanges blocks through, and one file for each kind beside it."""
+"""PLCs: the port that the bridge exchanges blocks through, and one file for each kind beside it.
+
+To add a kind of PLC:
+
+1. Write one module with
+
+       class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="mine", kw_only=True)
+       def make(config, line, file) -> Plc             what the bridge exchanges blocks through (arguments: see `make_plc`)
+       def make_side(config, file) -> Side             what `inspect plc-sim` answers through (see `appliance.plc.sim`)
+
+   `Config` is the table `[plc]` with kind = "mine": what it adds to `appliance.config.plc.PlcConfig`, each field with its
+   bounds and meaning, and what `AnyPlcConfig` asks.  Import the protocol's library where it is used and not at the top: every
+   command that reads a line's file imports this module.  What an extra brings stands in `engines.common.extras`.
+2. Name the module in `PLCS` in `appliance/config/plc.py`.
+3. Give its table to `tests/appliance/plc/test_kinds.py`, which then has it carry results, faults and restarts.
+"""
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
+from pathlib import Path
 from typing import Protocol
 
-from appliance.config.line import Line, need_plc
 from appliance.config.plc import AnyPlcConfig
 from appliance.plc.image import LineBlock, PlcBlock, decode_plc, encode_line
-from engines.common.errors import ConfigError
 
 
 class PlcError(Exception):
@@ -61,28 +73,10 @@ class BytePlc:
         self._port.close()
 
 
-_PLCS = {  # kind in the line file: module with `make(line) -> Plc`
-    "modbus": "appliance.plc.modbus_client",
-    "modbus-server": "appliance.plc.modbus_server",
-    "opcua": "appliance.plc.opcua",
-    "s7": "appliance.plc.s7",
-}
+def make_plc(config: AnyPlcConfig, line: str, file: Path) -> Plc:
+    """The PLC of a line's table, not connected yet; ``line`` is its name, ``file`` its file, for messages.
 
-
-def make_plc(line: Line) -> Plc:
-    """The line's PLC, not connected yet. Raises ConfigError when there is none, or a package is missing for its kind."""
-    plc: Plc = import_kind(need_plc(line), _PLCS).make(line)
+    Raises ConfigError when a package is missing for its kind.
+    """
+    plc: Plc = config.call("make", line, file)
     return plc
-
-
-def import_kind(config: AnyPlcConfig, modules: dict[str, str]) -> ModuleType:
-    """The module for a kind of PLC. Raises ConfigError with the command that installs what it needs."""
-    kind = str(config.__struct_config__.tag)
-    try:
-        return importlib.import_module(modules[kind])
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("appliance"):
-            raise
-        raise ConfigError(
-            f"plc.kind = \"{kind}\" needs the package {error.name}; run: pip install 'tfa-inspect[{kind}]'"
-        ) from error

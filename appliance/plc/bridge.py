@@ -14,12 +14,20 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from appliance.host.service_manager import Stop
-from appliance.messages.schema import (
+from appliance.host.time_limits import (
+    BRIDGE_LOOK_S,
+    PLC_PERIOD_S,
+    PLC_PRESSED_S,
+    PLC_RETRY_FIRST_S,
+    PLC_RETRY_LONGEST_S,
+    PLC_SOON_S,
+    REJECT_OLDEST_S,
     SILENT_AFTER_S,
-    AlarmKind,
+)
+from appliance.messages.alarms import AlarmKind, Severity
+from appliance.messages.schema import (
     Heartbeat,
     ReasonCode,
-    Severity,
     Verdict,
 )
 from appliance.messages.subscriber import Liveness, Message, Subscriber
@@ -27,11 +35,6 @@ from appliance.plc import Plc, PlcError
 from appliance.plc.handshake import Handshake, Status
 from appliance.plc.image import STATE_CODES, VERDICT_CODES, PlcBlock, Slot
 
-OLDEST_S = 5.0  # a reject older than this is no use to the PLC: its part is gone
-PERIOD_S, PRESSED_PERIOD_S = 0.05, 0.01  # between two exchanges; while results wait for a slot
-SOON_S = 0.001
-LOOK_S = 1.0  # at least so often the service manager is told that the bridge lives
-RETRY_FIRST_S, RETRY_LONGEST_S = 0.5, 5.0
 TELL_PERIOD_S = 5.0  # between two notices of withdrawn results
 MESSAGES_AT_ONCE = 64
 VALID_STATES = ("running", "not-calibrated", "stopping")
@@ -65,7 +68,7 @@ class Bridge:
         self._was_alive = False
         self._connected = False
         self._due_s = self._retry_at_s = self._told_at_s = 0.0
-        self._pause_s = RETRY_FIRST_S
+        self._pause_s = PLC_RETRY_FIRST_S
         self._plc_heartbeat: int | None = None
         self._plc_heard_s = 0.0
         self._plc_silent = False
@@ -76,7 +79,7 @@ class Bridge:
         """Carry results until ``stop`` is set; then tell the PLC that nothing is valid any more."""
         try:
             while not stop.is_set():
-                message = self._subscriber.receive(min(LOOK_S, max(0.0, self._due_s - time.monotonic())))
+                message = self._subscriber.receive(min(BRIDGE_LOOK_S, max(0.0, self._due_s - time.monotonic())))
                 taken = 0
                 while message is not None:
                     self._take(message)
@@ -109,7 +112,7 @@ class Bridge:
         try:
             if not self._connected:
                 self._plc.connect()
-                self._connected, self._pause_s, self._retry_at_s = True, RETRY_FIRST_S, 0.0
+                self._connected, self._pause_s, self._retry_at_s = True, PLC_RETRY_FIRST_S, 0.0
                 self._plc_heartbeat, self._plc_heard_s, self._plc_silent = None, time.monotonic(), False
                 self._say("info", "connected to the PLC", {})
             plc = self._plc.exchange(self.handshake.show(self._status(), time.monotonic()))
@@ -118,7 +121,7 @@ class Bridge:
             self._plc.close()
             self._retry_at_s = self._due_s = time.monotonic() + self._pause_s
             self._say("error", f"PLC: {error}; inspection goes on, next try in {self._pause_s:g} s", {})
-            self._pause_s = min(self._pause_s * 2, RETRY_LONGEST_S)
+            self._pause_s = min(self._pause_s * 2, PLC_RETRY_LONGEST_S)
             self._lose_plc(f"PLC: {error}; inspection goes on, every part is a reject")
             return
         self.handshake.confirm(plc)
@@ -127,9 +130,9 @@ class Bridge:
 
     def _pause_until_next(self) -> float:
         """Seconds until the next exchange is due; it comes sooner when the line is about to count as gone."""
-        period_s = PRESSED_PERIOD_S if self.handshake.pressed else PERIOD_S
+        period_s = PLC_PRESSED_S if self.handshake.pressed else PLC_PERIOD_S
         left_s = self._liveness.left_s
-        return min(period_s, left_s + SOON_S) if left_s >= 0 else period_s
+        return min(period_s, left_s + PLC_SOON_S) if left_s >= 0 else period_s
 
     def _status(self) -> Status:
         alive = self._liveness.alive
@@ -202,7 +205,7 @@ def seconds_left(verdict: Verdict) -> float:
     """
     decided = datetime.fromisoformat(verdict.decided)
     age_s = max(0.0, (datetime.now(UTC) - decided).total_seconds())
-    longest_s = OLDEST_S
+    longest_s = REJECT_OLDEST_S
     if verdict.verdict == "pass":
         longest_s = (datetime.fromisoformat(verdict.deadline) - decided).total_seconds()
     return longest_s - age_s

@@ -1,95 +1,40 @@
-"""Modbus TCP, the other side being the client that polls: it reads our block, which it cannot write, and writes its own.
-
-Any unit number is answered.  A request is answered in one step of the loop: what it reads is never half of two writings.
-"""
+"""Modbus TCP with a PLC that polls: the bridge is the server."""
 
 from __future__ import annotations
 
-import logging
+from pathlib import Path
 
-from pymodbus.constants import ExcCodes
-from pymodbus.exceptions import ModbusException
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
+from appliance.config.plc import ImageBase, PlcConfig, Port, ThisBox
+from appliance.plc import BytePlc, Plc
+from appliance.plc.image import LINE_SPAN, PLC_SPAN
+from appliance.plc.sim import ByteSide, Side, reachable
 
-from appliance.config.line import Line
-from appliance.config.plc import ModbusServerConfig
-from appliance.plc import BytePlc, Plc, PlcError
-from appliance.plc.image import LINE_SPAN, PLC_SPAN, Span, from_registers, to_registers
-from appliance.plc.loop_thread import LoopThread
-
-logging.getLogger("pymodbus").addHandler(logging.NullHandler())
-
-ANY_UNIT, READ_HOLDING = 0, 3
-ANSWER_S = 2.0
+ANY_UNIT, ANSWER_S = 1, 0.5
 
 
-class ModbusServer:
-    """The process image as registers from ``base`` on, served until it is closed."""
+class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="modbus-server", kw_only=True):
+    """A PLC that polls: the bridge is the Modbus TCP server."""
 
-    def __init__(self, address: str, port: int, base: int, ours: Span, theirs: Span) -> None:
-        self._address, self._port, self._base = address, port, base
-        self._ours, self._theirs = ours, theirs
-        self._shown = [0] * (ours.length // 2)
-        self._loop: LoopThread | None = None
-        self._server: ModbusTcpServer | None = None
+    address: ThisBox
+    port: Port = 1502
+    base: ImageBase = 0
 
-    def connect(self) -> None:
-        """See `BytePort.connect`."""
-        self._loop = LoopThread("modbus server")
-        try:
-            self._server = self._loop.call(self._serve(), ANSWER_S)
-        except (RuntimeError, OSError, ModbusException, TimeoutError) as error:
-            raise PlcError(f"{self._address}:{self._port} cannot be bound ({error})") from error
-
-    def exchange(self, ours: bytes) -> bytes:
-        """See `BytePort.exchange`; our block is read by the other side when it likes."""
-        if self._loop is None or self._server is None:
-            raise PlcError(f"{self._address}:{self._port} is not served")
-        self._shown = to_registers(ours)
-        read = self._server.async_getValues(
-            ANY_UNIT, READ_HOLDING, self._base + self._theirs.start // 2, self._theirs.length // 2
-        )
-        try:
-            return from_registers([int(value) for value in self._loop.call(read, ANSWER_S)])
-        except TimeoutError as error:
-            raise PlcError(f"{self._address}:{self._port}: the server does not answer") from error
-
-    def close(self) -> None:
-        """See `BytePort.close`."""
-        if self._loop is not None:
-            if self._server is not None:
-                self._loop.call(self._server.shutdown(), ANSWER_S)
-            self._loop.close()
-        self._loop = self._server = None
-
-    async def _serve(self) -> ModbusTcpServer:
-        spans = [
-            SimData(
-                self._base + span.start // 2,
-                count=span.length // 2,
-                values=0,
-                datatype=DataType.REGISTERS,
-                readonly=span is self._ours,
-            )
-            for span in (self._ours, self._theirs)
-        ]
-        device = SimDevice(id=ANY_UNIT, simdata=spans, action=self._on_access)
-        server = ModbusTcpServer(device, address=(self._address, self._port))
-        await server.serve_forever(background=True)
-        return server
-
-    async def _on_access(
-        self, function: int, start: int, address: int, count: int, registers: list[int], values: list[int] | list[bool] | None
-    ) -> ExcCodes | None:
-        """Called before each request is carried out: put what we show now into the registers."""
-        first = self._base + self._ours.start // 2 - start
-        registers[first : first + len(self._shown)] = self._shown
-        return None
+    @property
+    def where(self) -> str:
+        """See `AnyPlcConfig.where`."""
+        return f"{self.address}:{self.port}"
 
 
-def make(line: Line) -> Plc:
-    """The bridge's own server, for a PLC that polls it."""
-    config = line.config.plc
-    assert isinstance(config, ModbusServerConfig), "the table of kinds has found this file"
+def make(config: Config, _line: str, _file: Path) -> Plc:
+    """The bridge's own server."""
+    from appliance.plc.ports.modbus_tcp import ModbusServer
+
     return BytePlc(ModbusServer(config.address, config.port, config.base, ours=LINE_SPAN, theirs=PLC_SPAN))
+
+
+def make_side(config: Config, _file: Path) -> Side:
+    """The PLC that polls it."""
+    from appliance.plc.ports.modbus_tcp import ModbusClient
+
+    at = reachable(config.address)
+    return ByteSide(ModbusClient(at, config.port, ANY_UNIT, config.base, ANSWER_S, ours=PLC_SPAN, theirs=LINE_SPAN))

@@ -1,166 +1,55 @@
-"""OPC UA: the bridge is the server, the PLC a client that reads the line's nodes and writes its own, which alone are writable.
-
-All nodes are written in one step of the server's loop, and a Read request is answered in one: a PLC that reads all it needs
-with one request never sees half of two writings.
-"""
+"""OPC UA: the bridge is the server, the PLC its client."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import socket
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from asyncua import ua
-from asyncua.common.node import Node
-from asyncua.crypto.permission_rules import User, UserRole
-from asyncua.server.internal_server import InternalServer
-from asyncua.server.server import Server
-from asyncua.server.user_managers import UserManager
+from msgspec import Meta
 
-from appliance.config.line import Line
-from appliance.config.plc import OpcUaConfig
-from appliance.plc import Plc, PlcError
-from appliance.plc.image import LineBlock, PlcBlock
-from appliance.plc.loop_thread import LoopThread
-from appliance.plc.opcua_nodes import NAMESPACE, line_values, node_id, plc_nodes
+from appliance.config.plc import PlcConfig, Port, ThisBox
+from appliance.plc import Plc
+from appliance.plc.sim import Side, reachable
 from engines.common.errors import ConfigError
 
-START_S, ANSWER_S = 30.0, 2.0
-APPLICATION = "urn:tfa-inspect:bridge"
-POLICIES = [ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt, ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt]
 
-logging.getLogger("asyncua").addHandler(logging.NullHandler())
+class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="opcua", kw_only=True):
+    """A PLC that is an OPC UA client: the bridge is the server."""
 
+    address: ThisBox
+    port: Port = 4840
+    certificate: Annotated[Path | None, Meta(description="the server's certificate, .der; sessions are then encrypted")] = None
+    private_key: Annotated[Path | None, Meta(description="its private key, .pem")] = None
+    clients: Annotated[Path | None, Meta(description="folder with the certificates, .der, of the clients let in")] = None
 
-@dataclass(frozen=True)
-class Secured:
-    """What encrypted sessions need."""
+    def __post_init__(self) -> None:
+        """Refuse half of what encryption needs."""
+        if len({value is None for value in (self.certificate, self.private_key, self.clients)}) > 1:
+            raise ValueError("certificate, private_key and clients belong together: give all three or none")
 
-    certificate: Path
-    private_key: Path
-    clients: frozenset[bytes]  # certificates, DER
-
-
-class Admitted(UserManager):
-    """Lets in the clients whose certificate is known: the one that their channel is encrypted with."""
-
-    def __init__(self, certificates: frozenset[bytes]) -> None:
-        self._certificates = certificates
-
-    def get_user(
-        self,
-        iserver: InternalServer,
-        username: str | None = None,
-        password: str | None = None,
-        certificate: bytes | None = None,
-    ) -> User | None:
-        """Asked by the server at the beginning of each session; None refuses."""
-        return User(role=UserRole.User) if certificate in self._certificates else None
+    @property
+    def where(self) -> str:
+        """See `AnyPlcConfig.where`."""
+        return f"{self.address}:{self.port}"
 
 
-class OpcUaServer:
-    """The address space of `opcua_nodes`, served until it is closed."""
+def make(config: Config, line: str, file: Path) -> Plc:
+    """The bridge's server. Raises ConfigError when a file for encryption is not there."""
+    from appliance.plc.ports.opcua_server import OpcUaServer, Secured
 
-    def __init__(self, line: Line, config: OpcUaConfig) -> None:
-        self._line, self._config = line, config
-        self._where = f"{config.address}:{config.port}"
-        self._loop: LoopThread | None = None
-        self._server: Server | None = None
-        self._nodes: dict[str, ua.NodeId] = {}
-        self._shown: dict[str, ua.Variant] = {}
-
-    def connect(self) -> None:
-        """See `Plc.connect`."""
-        self._shown = {}
-        try:
-            # Asked first: to build the address space takes seconds.
-            socket.create_server((self._config.address, self._config.port)).close()
-            self._loop = LoopThread("opc ua server")
-            self._loop.call(self._serve(), START_S)
-        except (OSError, TimeoutError) as error:
-            raise PlcError(f"{self._where} cannot be bound ({error})") from error
-
-    def exchange(self, line: LineBlock) -> PlcBlock:
-        """See `Plc.exchange`; our block is read by the PLC when it likes."""
-        if self._loop is None:
-            raise PlcError(f"{self._where} is not served")
-        try:
-            return self._loop.call(self._exchange(line), ANSWER_S)
-        except TimeoutError as error:
-            raise PlcError(f"{self._where}: the server does not answer") from error
-
-    def close(self) -> None:
-        """See `Plc.close`."""
-        if self._loop is not None:
-            if self._server is not None and self._server.bserver is not None:
-                self._loop.call(self._server.stop(), START_S)
-            self._loop.close()
-        self._loop = self._server = None
-
-    async def _serve(self) -> None:
-        secured = _secured(self._line, self._config)
-        server = Server(user_manager=Admitted(secured.clients) if secured else None)
-        await server.init()
-        server.set_endpoint(f"opc.tcp://{self._where}/")
-        server.set_server_name(f"tfa-inspect line {self._line.name}")
-        server.allow_remote_admin(False)
-        await server.set_application_uri(APPLICATION)
-        server.set_security_policy(POLICIES if secured else [ua.SecurityPolicyType.NoSecurity])
-        server.set_identity_tokens([ua.AnonymousIdentityToken])
-        if secured:
-            await server.load_certificate(secured.certificate)
-            await server.load_private_key(secured.private_key)
-        await self._build(server, await server.register_namespace(NAMESPACE))
-        await server.start()
-        self._server = server
-
-    async def _build(self, server: Server, namespace: int) -> None:
-        folders: dict[str, Node] = {}
-
-        async def folder(path: str) -> Node:
-            if path not in folders:
-                above, _, name = path.rpartition(".")
-                parent = await folder(above) if above else server.nodes.objects
-                folders[path] = await parent.add_object(node_id(path, namespace), ua.QualifiedName(name, namespace))
-            return folders[path]
-
-        shown = line_values(LineBlock())
-        written = {path: ua.Variant(0, kind) for path, kind in plc_nodes().items()}
-        for path, value in (shown | written).items():
-            above, _, name = path.rpartition(".")
-            parent = await folder(above)
-            node = await parent.add_variable(node_id(path, namespace), ua.QualifiedName(name, namespace), value)
-            self._nodes[path] = node.nodeid
-            if path in written:
-                await node.set_writable()
-
-    async def _exchange(self, line: LineBlock) -> PlcBlock:
-        assert self._server is not None, "served since connect"
-        values = line_values(line)
-        for path, value in values.items():
-            if self._shown.get(path) != value:
-                await self._server.write_attribute_value(self._nodes[path], ua.DataValue(value))
-        self._shown = values
-        read = [self._server.read_attribute_value(self._nodes[path]).Value for path in plc_nodes()]
-        await asyncio.sleep(0)  # what the writing has set off for subscriptions goes out
-        return PlcBlock(*(int(value.Value) if value is not None else 0 for value in read))
+    secured = None
+    if config.certificate and config.private_key and config.clients:
+        for path in (config.certificate, config.private_key, config.clients):
+            if not path.exists():
+                raise ConfigError(f"{file}: plc: {path} is not there; make it, or leave certificates out")
+        secured = Secured(config.certificate, config.private_key, config.clients)
+    return OpcUaServer(config.address, config.port, line, secured)
 
 
-def _secured(line: Line, config: OpcUaConfig) -> Secured | None:
-    """The files for encryption, or None without. Raises ConfigError when one is not there."""
-    if config.certificate is None or config.private_key is None or config.clients is None:
-        return None
-    certificate, key, clients = (config.certificate, config.private_key, config.clients)
-    for path in (certificate, key, clients):
-        if not path.exists():
-            raise ConfigError(f"{line.file}: plc: {path} is not there; make it, or leave certificates out")
-    return Secured(certificate, key, frozenset(file.read_bytes() for file in clients.glob("*.der")))
+def make_side(config: Config, file: Path) -> Side:
+    """The PLC, a client. Raises ConfigError where the line wants certificates."""
+    from appliance.plc.ports.opcua_client import OpcUaClient
 
-
-def make(line: Line) -> Plc:
-    """The bridge's own OPC UA server."""
-    config = line.config.plc
-    assert isinstance(config, OpcUaConfig), "the table of kinds has found this file"
-    return OpcUaServer(line, config)
+    if config.certificate is not None:
+        raise ConfigError(f"{file}: plc: plc-sim has no certificate; leave certificate, private_key and clients out to try")
+    return OpcUaClient(f"{reachable(config.address)}:{config.port}")

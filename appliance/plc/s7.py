@@ -1,59 +1,46 @@
-"""Siemens S7: the image is bytes of a data block, which must not be optimised; the PLC must allow PUT and GET.
-
-The line's block is less than the smallest PDU of an S7 takes (240 bytes), so that it is one request.
-"""
+"""Siemens S7: the image is bytes of a data block, which must not be optimised; the PLC must allow PUT and GET."""
 
 from __future__ import annotations
 
-import logging
+from pathlib import Path
+from typing import Annotated
 
-from snap7.client import Client
-from snap7.error import S7Error
+from msgspec import Meta
 
-from appliance.config.line import Line
-from appliance.config.plc import S7Config
-from appliance.plc import BytePlc, Plc, PlcError
-from appliance.plc.image import LINE_SPAN, PLC_SPAN
-
-logging.getLogger("snap7").addHandler(logging.NullHandler())
+from appliance.config.plc import AnswerMs, PlcConfig, Port
+from appliance.plc import BytePlc, Plc
+from appliance.plc.sim import ByteSide, Side
 
 
-class S7Client:
-    """One data block of one S7."""
+class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="s7", kw_only=True):
+    """A Siemens PLC: the bridge writes into a data block of it."""
 
-    def __init__(self, config: S7Config) -> None:
-        self._config = config
-        self._where = f"{config.host}:{config.port}"
-        self._client = Client()
+    answers_by = "access by PUT and GET"
 
-    def connect(self) -> None:
-        """See `BytePort.connect`."""
-        config = self._config
-        try:
-            self._client.connect(config.host, config.rack, config.slot, config.port)
-        except (S7Error, OSError) as error:
-            raise PlcError(f"{self._where} does not answer ({error})") from error
-        connection = self._client.connection
-        if connection is not None and connection.socket is not None:  # the library's own five seconds are too long
-            connection.timeout = config.timeout_ms / 1000
-            connection.socket.settimeout(connection.timeout)
+    host: str
+    port: Port = 102
+    rack: Annotated[int, Meta(ge=0, le=7)] = 0
+    slot: Annotated[int, Meta(ge=0, le=31)] = 1
+    db: Annotated[int, Meta(ge=1, le=65_535, description="number of the data block; not optimised")]
+    start: Annotated[int, Meta(ge=0, le=65_000, multiple_of=2, description="the image's first byte in it")] = 0
+    timeout_ms: AnswerMs = 500
 
-    def exchange(self, ours: bytes) -> bytes:
-        """See `BytePort.exchange`."""
-        config = self._config
-        try:
-            self._client.db_write(config.db, config.start + LINE_SPAN.start, bytearray(ours))
-            return bytes(self._client.db_read(config.db, config.start + PLC_SPAN.start, PLC_SPAN.length))
-        except (S7Error, RuntimeError, OSError) as error:
-            raise PlcError(f"{self._where}: DB{config.db} from byte {config.start}: {error}") from error
-
-    def close(self) -> None:
-        """See `BytePort.close`."""
-        self._client.disconnect()
+    @property
+    def where(self) -> str:
+        """See `AnyPlcConfig.where`."""
+        return f"{self.host}:{self.port}"
 
 
-def make(line: Line) -> Plc:
-    """The line's S7."""
-    config = line.config.plc
-    assert isinstance(config, S7Config), "the table of kinds has found this file"
-    return BytePlc(S7Client(config))
+def make(config: Config, _line: str, _file: Path) -> Plc:
+    """The bridge's client."""
+    from appliance.plc.ports.s7_block import DataBlock, S7Client
+
+    at = DataBlock(config.host, config.port, config.db, config.start)
+    return BytePlc(S7Client(at, config.rack, config.slot, config.timeout_ms / 1000))
+
+
+def make_side(config: Config, _file: Path) -> Side:
+    """The S7, which stands where the line's file says that it is."""
+    from appliance.plc.ports.s7_block import DataBlock, S7Server
+
+    return ByteSide(S7Server(DataBlock(config.host, config.port, config.db, config.start)))

@@ -12,13 +12,14 @@ import queue
 import threading
 import time
 from collections import deque
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from appliance.config.records import ArchiveConfig
+from appliance.host.process_table import ARCHIVE
+from appliance.host.time_limits import ARCHIVE_CALM_S, ARCHIVE_END_S
 from appliance.messages.notices import Notify
 from appliance.messages.schema import Verdict
 from appliance.records.archive_files import Map, Stock, encode, entry, write
@@ -28,8 +29,6 @@ PLACES = 8  # frames that wait at most
 PLACES_OF_REJECTS = 4  # of these, left to rejects when passes come in numbers
 REMOVED_AT_ONCE = 64  # entries; a quota that was lowered is reached step by step, while frames go on to be written
 PACKING_SHARE = 0.05  # of one core: engines need them; frames that come faster are written as they are
-CALM_S = 60.0  # without a refusal before an alarm is called over, so that a disk that is full now and then does not flap
-LONGEST_CLOSE_S = 5.0
 A = TypeVar("A", bound=npt.NDArray[np.generic])
 
 
@@ -57,10 +56,10 @@ class _Place:
 class Archive:
     """Archives one line's frames; offered to by one thread."""
 
-    def __init__(self, config: ArchiveConfig, folder: Path, line: str, notify: Notify) -> None:
+    def __init__(self, config: ArchiveConfig, line: str, notify: Notify) -> None:
         """``notify`` is told from the writer's thread what the disk refuses."""
-        self._config, self._folder, self._notify = config, folder, notify
-        self._stock = Stock(folder, line)
+        self._config, self._folder, self._notify = config, config.folder, notify
+        self._stock = Stock(config.folder, line)
         self._free = deque(_Place() for _ in range(PLACES))
         self._queue: queue.SimpleQueue[_Place | None] = queue.SimpleQueue()
         self._crowded_out = 0  # by the decision loop: all places were in use
@@ -69,7 +68,7 @@ class Archive:
         self._refused_s = 0.0
         self._pack_from_s = 0.0
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=ARCHIVE.name, daemon=True)
         self._thread.start()
 
     @property
@@ -102,7 +101,7 @@ class Archive:
             return
         self._closed = True
         self._queue.put(None)
-        self._thread.join(LONGEST_CLOSE_S)
+        self._thread.join(ARCHIVE_END_S)
         if self._thread.is_alive():
             self._refuse(f"the disk hangs, {PLACES - len(self._free)} are lost")
 
@@ -166,7 +165,7 @@ class Archive:
             self._notify("warning", text, "archive-full")
 
     def _recover(self) -> None:
-        if self._told and time.monotonic() - self._refused_s > CALM_S:
+        if self._told and time.monotonic() - self._refused_s > ARCHIVE_CALM_S:
             self._told.clear()
             self._notify("info", f"frames are archived again; {self.left_out} were left out since the start", "archive-full")
 

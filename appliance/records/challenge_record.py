@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from appliance.config.line import Line, need_journal
+from appliance.config.records import ChallengeConfig
 from appliance.messages.schema import Reason, UtcTime, VerdictName
 from appliance.records.journal_chain import Row, records, write_record
 from engines.common.errors import ConfigError
@@ -81,9 +81,9 @@ class Challenge(msgspec.Struct, frozen=True, kw_only=True, tag="challenge", tag_
         return f"{'passed' if self.passed else 'failed'}: {right} of {len(self.shown)} {self.kind} right"
 
 
-def sign(line: Line, challenge: Challenge) -> int:
-    """Add a challenge to the line's journal, also while the line writes to it; returns the row's number."""
-    return write_record(need_journal(line), msgspec.json.encode(challenge))
+def sign(journal: Path, challenge: Challenge) -> int:
+    """Add a challenge to a line's journal, also while the line writes to it; returns the row's number."""
+    return write_record(journal, msgspec.json.encode(challenge))
 
 
 def challenges(file: Path) -> Iterator[Challenge]:
@@ -105,18 +105,18 @@ def _decoded(row: Row) -> Challenge | None:
         return None
 
 
-def due(line: Line, conditions: Conditions) -> str | None:
+def due(config: ChallengeConfig, journal: Path, conditions: Conditions) -> str | None:
     """Why the line needs a challenge now; None while it needs none. Raises ConfigError for a journal that cannot be read."""
-    if line.config.challenge is None or line.config.challenge.every_hours is None:
+    if config.every_hours is None:
         return None
-    hours = line.config.challenge.every_hours
-    why = _why(need_journal(line), conditions, hours)
-    return why and f"line {line.name}: {why}; show it known parts: inspect challenge --line {line.name}"
+    why = _why(journal, conditions, config.every_hours)
+    line = conditions.line
+    return why and f"line {line}: {why}; show it known parts: inspect challenge --line {line}"
 
 
-def need_challenge(line: Line, conditions: Conditions) -> None:
+def need_challenge(config: ChallengeConfig, journal: Path, conditions: Conditions) -> None:
     """Raise ConfigError unless the line may start."""
-    if why := due(line, conditions):
+    if why := due(config, journal, conditions):
         raise ConfigError(why)
 
 

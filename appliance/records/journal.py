@@ -19,13 +19,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from appliance.host.process_table import JOURNAL
+from appliance.host.time_limits import JOURNAL_COLLECT_S, JOURNAL_RETRY_S
 from appliance.messages.notices import Notify
 from appliance.messages.schema import Verdict
 from appliance.records.journal_chain import FIRST, append, link, open_journal, plain, read_journal
 from engines.common.errors import ConfigError
 
-COLLECT_S = 0.04  # between the first verdict of a transaction and its writing
-RETRY_S = 1.0
 MOST_WAITING = 20_000  # verdicts, some kilobytes each, while the disk refuses
 NOTED = 16  # hexadecimal digits of a link that a person notes
 LEAST_FREE = 1_000_000  # bytes, for SQLite's own files
@@ -49,7 +49,7 @@ class Journal:
                 raise ConfigError(
                     f"journal.file: {file}: cannot be written as a journal ({error}); mend the place, or choose another"
                 ) from error
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=JOURNAL.name, daemon=True)
         self._thread.start()
 
     @property
@@ -96,7 +96,7 @@ class Journal:
                     text = f"the journal lacks the last {len(batch) + self._queue.qsize()} verdicts ({error})"
                     self._notify("error", text, "journal-slow")
                     return
-                self._closing.wait(RETRY_S)
+                self._closing.wait(JOURNAL_RETRY_S)
 
     def _recovered(self, told: str) -> str:
         if told:
@@ -107,7 +107,7 @@ class Journal:
         """Wait for a verdict, then take what comes within a moment. Returns whether the end was asked for."""
         item = self._queue.get()
         self._waiting_since_s = time.monotonic()
-        self._closing.wait(COLLECT_S)
+        self._closing.wait(JOURNAL_COLLECT_S)
         while item is not None:
             batch.append(item)
             try:

@@ -17,10 +17,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from appliance.host.time_limits import JOURNAL_BUSY_S
 from engines.common.errors import ConfigError
 
 FIRST = b"\0" * 32
-BUSY_S = 5.0  # how long one writer waits for another
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS verdicts (
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 def open_journal(file: Path) -> sqlite3.Connection:
     """Open the file to write, and make it first where there is none. Raises sqlite3.Error."""
-    database = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None)
+    database = sqlite3.connect(file, timeout=JOURNAL_BUSY_S, isolation_level=None)
     try:
         _use_wal(database)
         database.execute("PRAGMA synchronous = FULL")  # what was committed survives a loss of power, too
@@ -125,7 +125,7 @@ def read_journal(file: Path) -> sqlite3.Connection:
 
 def _use_wal(database: sqlite3.Connection) -> None:
     """Have readers and writers not hold each other up."""
-    until = time.monotonic() + BUSY_S
+    until = time.monotonic() + JOURNAL_BUSY_S
     while True:
         try:
             database.execute("PRAGMA journal_mode = WAL")

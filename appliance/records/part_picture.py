@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from appliance.config.line import Line, need_archive, need_journal
 from appliance.config.records import ArchiveConfig
 from appliance.messages.schema import Verdict
 from appliance.records.archive import sampled
@@ -25,22 +24,22 @@ from engines.recipe.templates import read_templates
 MARK = (255, 210, 0)  # RGB of boxes and text
 
 
-def part_picture(line: Line, part: int, epoch: int | None) -> tuple[Verdict, Pixels]:
-    """The newest verdict of a part (of one epoch), and its picture (H, W, 3) RGB.
+def part_picture(
+    line: str, archive: ArchiveConfig, journal: Path, recipe: Path, part: int, epoch: int | None
+) -> tuple[Verdict, Pixels]:
+    """The newest verdict of a line's part (of one epoch), and its picture (H, W, 3) RGB; ``recipe`` is the line's present one.
 
-    Raises UserError kinds: no journal, no archive, no such part, or why it has no picture.
+    Raises UserError kinds: no journal, no such part, or why it has no picture.
     """
-    folder, journal = need_archive(line), need_journal(line)
     verdict = next(search(journal, Query(part=part, epoch=epoch), limit=1), None)
     if verdict is None:
         of = f" of epoch {epoch}" if epoch is not None else ""
-        raise ConfigError(f"part {part}{of}: not in {journal}; see which parts are: inspect history --line {line.name}")
-    stem = entry(folder, verdict)
+        raise ConfigError(f"part {part}{of}: not in {journal}; see which parts are: inspect history --line {line}")
+    stem = entry(archive.folder, verdict)
     frame = stem.with_name(f"{stem.name}.png")
     if not frame.exists():
-        assert line.config.archive is not None, "need_archive has seen to it"
-        raise ConfigError(f"part {part}: {verdict.verdict}, no picture: {_why_none(verdict, frame, line.config.archive)}")
-    return verdict, draw_part(verdict, read_image(frame), read_map(stem), _template(line, verdict))
+        raise ConfigError(f"part {part}: {verdict.verdict}, no picture: {_why_none(verdict, frame, archive)}")
+    return verdict, draw_part(verdict, read_image(frame), read_map(stem), _template(recipe, verdict))
 
 
 def _why_none(verdict: Verdict, frame: Path, config: ArchiveConfig) -> str:
@@ -54,11 +53,10 @@ def _why_none(verdict: Verdict, frame: Path, config: ArchiveConfig) -> str:
     )
 
 
-def _template(line: Line, verdict: Verdict) -> Pixels | None:
+def _template(present: Path, verdict: Verdict) -> Pixels | None:
     """The template that a part was compared with; None when its recipe is neither the line's nor beside it any more."""
     if verdict.template is None:
         return None
-    present = line.config.recipe
     for manifest in (present / MANIFEST, *sorted(present.parent.glob(f"*/{MANIFEST}"))):
         if manifest.is_file() and hashlib.sha256(manifest.read_bytes()).hexdigest() == verdict.recipe:
             return read_templates(load_recipe(manifest.parent), features=False).picture(verdict.template.index)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from calibrate.cli.options import ConfigDir, LineName, RecipeDir, console
+from engines.cli.options import ConfigDir, LineName, RecipeDir, console
 
 if TYPE_CHECKING:
     from calibrate.collection.collector import Collection
@@ -40,7 +40,6 @@ def collect(
     kept. Exit status 1 when it was stopped (Ctrl-C keeps what was taken) or ended before the count was complete.
     """
     from appliance.capture.owner import owned
-    from appliance.config.camera import CameraConfig
     from appliance.config.line import load_line
     from calibrate.collection.collect_view import CollectView
     from calibrate.collection.collector import Collection, golden_folder, opened_camera, recipe_size
@@ -51,8 +50,7 @@ def collect(
 
     loaded = load_line(line, config_dir)
     folder, size = golden_folder(loaded, golden), recipe_size(loaded)
-    camera_config = loaded.config.camera
-    trigger = camera_config.trigger if isinstance(camera_config, CameraConfig) else "replay"
+    trigger = loaded.config.camera.trigger or "replay"
     collection = Collection(folder, line, count, keep_all, size)
     view = CollectView(console, line, trigger, collection)
     with StopSignal() as stop, owned(loaded):

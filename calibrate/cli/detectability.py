@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from calibrate.cli.options import ConfigDir, GoldenDir, LineName, PrecisionName, RecipeDir, Target, console, subject
+from engines.cli.options import ConfigDir, GoldenDir, LineName, PrecisionName, RecipeDir, Target, console
+from engines.cli.subject import subject
 
 commands = typer.Typer()
 
@@ -43,18 +44,17 @@ def detectability(
     from engines.common.errors import RecipeError
     from engines.common.files import write_file
     from engines.common.progress import Steps
-    from engines.recipe.bundle import load_recipe
     from engines.recipe.golden_samples import read_samples
     from engines.recipe.ignore_mask import ignored_by
     from engines.recipe.thresholds import load_thresholds
 
     about = subject(line, recipe, golden, config_dir, target, precision)
-    loaded, samples = load_recipe(about.recipe), about.need_golden()
+    loaded, samples = about.load(), about.need_golden()
     thresholds = load_thresholds(loaded)
     if thresholds is None:
         raise RecipeError(
             f"{about.recipe}: has no thresholds yet; calibrate them with: "
-            f"calibrate thresholds --recipe {about.recipe} --golden {samples}"
+            f"{about.naming.command('calibrate thresholds', about.target, about.precision)}"
         )
     held_out = read_samples(samples, loaded.manifest, held_out=True)
     ignored = ignored_by(loaded, thresholds)

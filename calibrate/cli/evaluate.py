@@ -10,9 +10,11 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
-from calibrate.cli.options import Grid, console, grid_numbers, share
+from calibrate.cli.options import Grid, grid_numbers, share
+from engines.cli.options import console
 from engines.common.errors import ConfigError
 from engines.common.progress import Steps
+from engines.targets import TARGET_NAMES
 
 if TYPE_CHECKING:
     from calibrate.evaluation.category_result import Found, Result
@@ -39,7 +41,9 @@ def run(
     grid: Grid = "auto",
     steps: Annotated[int | None, typer.Option(min=10, help="Fitting steps; default: the profile's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of fit and split.")] = 0,
-    target: Annotated[str, typer.Option(help="Engine that is measured: torch, openvino or tensorrt.")] = "torch",
+    target: Annotated[
+        str, typer.Option(help=f"Engine that is measured: {TARGET_NAMES}. torch, the reference, needs no build.")
+    ] = "torch",
     precision: Annotated[str | None, typer.Option(help="Default: the target's first one.")] = None,
     max_false_reject: Annotated[str, typer.Option(help="Share of good parts that may be rejected, for thresholds.")] = "0.5%",
     confidence: Annotated[str, typer.Option(help="How sure that must be.")] = "95%",

@@ -10,7 +10,9 @@ import msgspec
 import typer
 
 from calibrate.cli import collect, detectability, evaluate, report, study, template, thresholds
-from calibrate.cli.options import ConfigDir, GoldenDir, Grid, LineName, RecipeDir, console, grid_numbers, subject
+from calibrate.cli.options import Grid, grid_numbers
+from engines.cli.options import ConfigDir, GoldenDir, LineName, RecipeDir, console
+from engines.cli.subject import subject
 from engines.common.console import new_app, run_app
 from engines.common.errors import ConfigError
 from engines.common.progress import Steps
@@ -103,10 +105,7 @@ def fit(
             lambda p: steps_shown.tell(p.step, p.steps, f"loss {p.loss:.3f}  {_clock(p.eta_seconds)} left"),
         )
     console.print(f"recipe written: {made.folder} (digest {made.digest[:12]})")
-    console.print(
-        f"next: engines build --recipe {made.folder} --golden {golden} --target openvino, then "
-        f"calibrate thresholds --recipe {made.folder} --golden {golden} --target openvino"
-    )
+    console.print(f"next: {made.naming.command('engines build')}, then {made.naming.command('calibrate thresholds')}")
 
 
 @app.command(epilog="Example:  calibrate bank --line 3 --ratio 25")
@@ -120,9 +119,8 @@ def bank(
     """Keep more or fewer templates in a recipe of the network thfr, without a new fit; then renew thresholds and engines."""
     about = subject(line, recipe, golden, config_dir)
     kept = _ratio(ratio, "--ratio")
-    from engines.recipe.bundle import load_recipe
 
-    before = load_recipe(about.recipe)
+    before = about.load()
     if before.manifest.model.templates_file != BANK:
         raise ConfigError(
             f"{about.recipe}: its network has one template and no bank; fit one with: calibrate fit --network thfr"
@@ -132,7 +130,7 @@ def bank(
 
     made = remake_bank(before, about.need_golden(), kept)
     console.print(f"recipe written: {made.folder} (digest {made.digest[:12]}), {told(made.manifest.templates)}")
-    console.print(f"next: build its engines again, then calibrate thresholds --recipe {made.folder} --golden {about.golden}")
+    console.print(f"next: {made.naming.command('engines build')}, then {made.naming.command('calibrate thresholds')}")
 
 
 def _ratio(text: str, option: str) -> BankRatio:

@@ -1,30 +1,14 @@
-"""What the commands of `calibrate` share: which recipe, which golden samples, which engine."""
+"""Options that several commands of `calibrate` have, beside those of `engines.cli.options`."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from engines.common.errors import ConfigError
-from engines.common.line_file import read_line_recipe
 
-console = Console(soft_wrap=True)
-
-LineName = Annotated[
-    str | None, typer.Option("--line", help="Line whose recipe is meant; its file names recipe, golden samples and engine.")
-]
-RecipeDir = Annotated[Path | None, typer.Option("--recipe", help="Recipe folder, instead of --line.")]
-GoldenDir = Annotated[Path | None, typer.Option("--golden", help="Folder of golden samples that the fit used.")]
-Target = Annotated[
-    str | None, typer.Option("--target", help="torch, openvino or tensorrt. Default: the line's, or else torch.")
-]
-PrecisionName = Annotated[
-    str | None, typer.Option("--precision", help="Of the target. Default: the line's, or else the target's first one.")
-]
 Grid = Annotated[
     str,
     typer.Option(
@@ -32,45 +16,6 @@ Grid = Annotated[
         "auto: one, or more along a side that is at least twice as long as the other."
     ),
 ]
-ConfigDir = Annotated[Path | None, typer.Option(help="Folder of the line files.")]
-
-
-class Subject(NamedTuple):
-    """What a command is about."""
-
-    recipe: Path
-    golden: Path | None
-    target: str
-    precision: str
-
-    def need_golden(self) -> Path:
-        """The folder of golden samples. Raises ConfigError when none was named."""
-        if self.golden is None:
-            raise ConfigError('where are the golden samples? give --golden DIR, or set golden = "..." in the line\'s file')
-        return self.golden
-
-
-def subject(
-    line: str | None,
-    recipe: Path | None = None,
-    golden: Path | None = None,
-    config_dir: Path | None = None,
-    target: str | None = None,
-    precision: str | None = None,
-) -> Subject:
-    """Recipe, golden samples and engine, from the options or else the line's file. Raises ConfigError without any recipe."""
-    served = ("torch", "float32")
-    if line is not None:
-        of_line = read_line_recipe(line, config_dir)
-        recipe, golden = recipe or of_line.recipe, golden or of_line.golden
-        served = (of_line.engine.target, of_line.engine.precision)
-    if recipe is None:
-        raise ConfigError("which recipe? give --line 3, or --recipe DIR with --golden DIR")
-    if target is None:
-        return Subject(recipe, golden, served[0], precision or served[1])
-    from engines.targets import default_precision
-
-    return Subject(recipe, golden, target, precision or default_precision(target))
 
 
 def share(option: str, text: str) -> float:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from calibrate.cli.options import ConfigDir, GoldenDir, LineName, PrecisionName, RecipeDir, Target, console, subject
+from engines.cli.options import ConfigDir, GoldenDir, LineName, PrecisionName, RecipeDir, Target, console
+from engines.cli.subject import subject
 
 report = typer.Typer()
 
@@ -17,7 +18,7 @@ def write(
     line: LineName = None,
     recipe: RecipeDir = None,
     golden: GoldenDir = None,
-    rejects: Annotated[Path | None, typer.Option(help="Folder of the known rejects; examples are taken from it.")] = None,
+    rejects: Annotated[Path | None, typer.Option(help="Folder of known rejects, for examples. Default: drawn defects.")] = None,
     target: Target = None,
     precision: PrecisionName = None,
     config_dir: ConfigDir = None,
@@ -27,7 +28,7 @@ def write(
     from calibrate.reporting.report import ReportRequest, make_report
 
     request = ReportRequest(
-        recipe=about.recipe, golden=about.need_golden(), target=about.target, precision=about.precision, rejects=rejects
+        recipe=about.load(), golden=about.need_golden(), target=about.target, precision=about.precision, rejects=rejects
     )
     console.print(f"written: {make_report(request)}")
 

@@ -11,7 +11,8 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from calibrate.cli.options import ConfigDir, LineName, PrecisionName, RecipeDir, Target, console, subject
+from engines.cli.options import ConfigDir, LineName, PrecisionName, RecipeDir, Target, console
+from engines.cli.subject import subject
 from engines.common.errors import ConfigError
 from engines.common.progress import Steps
 
@@ -66,9 +67,8 @@ def study(
     from calibrate.gauge.study_form import make_form
     from calibrate.gauge.study_pictures import Gauge, read_truth
     from calibrate.gauge.study_session import Plan
-    from engines.recipe.bundle import load_recipe
 
-    with Gauge(load_recipe(chosen.recipe), chosen.target, chosen.precision) as gauge:
+    with Gauge(chosen.load(), chosen.target, chosen.precision) as gauge:
         if folder is not None:
             truth, simulated = _truth_file(truth, folder), False
             takes = _read(gauge, folder, appraisers)

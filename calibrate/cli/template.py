@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from calibrate.cli.options import ConfigDir, GoldenDir, LineName, RecipeDir, console, subject
+from engines.cli.options import ConfigDir, GoldenDir, LineName, RecipeDir, console
+from engines.cli.subject import subject
 
 if TYPE_CHECKING:
     from calibrate.template.choice import TemplateChoice
@@ -49,7 +50,6 @@ def template(
     from engines.common.errors import ConfigError
     from engines.common.files import write_file
     from engines.common.progress import Steps
-    from engines.recipe.bundle import load_recipe
     from engines.recipe.golden_samples import read_samples
     from engines.recipe.model_config import TEMPLATE
     from engines.recipe.templates import Templates
@@ -57,12 +57,12 @@ def template(
     if choose is not None and write:
         raise ConfigError("--choose and --write: give one of them; --write takes the best candidate")
     about = subject(line, recipe, golden, config_dir)
-    loaded, samples = load_recipe(about.recipe), about.need_golden()
+    loaded, samples = about.load(), about.need_golden()
     manifest = loaded.manifest
     if manifest.model.templates_file != TEMPLATE:
         raise ConfigError(
             f"{about.recipe}: there is nothing to choose: its network keeps a bank of golden samples and takes the most "
-            f"similar one for each part; keep more with: calibrate bank --recipe {about.recipe} --golden {samples} --ratio 25"
+            f"similar one for each part; keep more with: {about.naming.command('calibrate bank')} --ratio 25"
         )
     names = [sample.name for sample in manifest.golden if not sample.held_out]
     if choose is not None and choose not in names and choose != manifest.templates[0]:
@@ -132,7 +132,7 @@ def _print_written(choice: TemplateChoice, chosen: str, written: Recipe, golden:
         return
     lines = [
         f"recipe written: {written.folder} (digest {written.digest[:12]}), template: {chosen}",
-        f"next: calibrate thresholds --recipe {written.folder} --golden {golden}, then build its engines again",
+        f"next: {written.naming.command('engines build')}, then {written.naming.command('calibrate thresholds')}",
         "The weights are still those of the fit with another template. Where there is time, fit anew with this one:",
         f"  {fit_command(written, golden)}",
     ]

@@ -9,7 +9,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from calibrate.cli.options import ConfigDir, GoldenDir, LineName, PrecisionName, RecipeDir, Target, console, share, subject
+from calibrate.cli.options import share
+from engines.cli.options import ConfigDir, GoldenDir, LineName, PrecisionName, RecipeDir, Target, console
+from engines.cli.subject import subject
 from engines.common.progress import Steps
 
 if TYPE_CHECKING:
@@ -27,24 +29,27 @@ def calibrate(
     golden: GoldenDir = None,
     known_good: Annotated[
         Path | None,
-        typer.Option(help="Folder of more good parts' pictures that took no part in the fit; sharpens the guarantee."),
+        typer.Option(
+            help="Folder of more good parts' pictures that took no part in the fit, for a better guarantee. Default: none."
+        ),
     ] = None,
     rejects: Annotated[
-        Path | None, typer.Option(help="Folder of known rejects: helps to choose the score, and tells what is detected.")
+        Path | None,
+        typer.Option(help="Folder of known rejects, to choose the score and to tell what is detected. Default: drawn defects."),
     ] = None,
     ignore: Annotated[
-        Path | None, typer.Option(help="Picture of the frame's size, white where the frame is not inspected.")
+        Path | None, typer.Option(help="Picture of the frame's size, white where the frame is not inspected. Default: all is.")
     ] = None,
     max_false_reject: Annotated[str, typer.Option(help="Share of good parts that may be rejected.")] = "0.5%",
     confidence: Annotated[str, typer.Option(help="How sure that must be.")] = "95%",
     minimum_area: Annotated[
         int | None,
-        typer.Option(min=1, help="Map pixels; smaller regions over the pixel threshold do not count. None: measured."),
+        typer.Option(min=1, help="Map pixels; smaller regions over the pixel threshold do not count. Default: measured."),
     ] = None,
     by: Annotated[str, typer.Option(help="Who signs; default: this account's name.")] = "",
-    note: Annotated[str, typer.Option(help="Why; kept with the thresholds.")] = "",
+    note: Annotated[str, typer.Option(help="Why; kept with the thresholds. Default: empty.")] = "",
     rollback: Annotated[bool, typer.Option("--rollback", help="Take up the version before the present one again.")] = False,
-    version: Annotated[int | None, typer.Option(min=1, help="With --rollback: take up this version again.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="With --rollback: this version. Default: the one before.")] = None,
     history: Annotated[bool, typer.Option("--history", help="Only list the versions there have been.")] = False,
     target: Target = None,
     precision: PrecisionName = None,
@@ -54,19 +59,18 @@ def calibrate(
     about = subject(line, recipe, golden, config_dir, target, precision)
     rate, sure = share("--max-false-reject", max_false_reject), share("--confidence", confidence)
     from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds, prove_again, restore_thresholds
-    from engines.recipe.bundle import load_recipe
 
     if history:
-        _show_history(load_recipe(about.recipe))
+        _show_history(about.load())
         return
     with Steps(console, "measuring").shown() as steps:
         if rollback:
-            loaded = load_recipe(about.recipe)
+            loaded, samples = about.load(), about.need_golden()
             result = restore_thresholds(loaded, version, by, note)
-            prove_again(loaded, about.target, about.precision, about.need_golden(), steps.say, steps.tell)
+            prove_again(loaded, about.target, about.precision, samples, steps.say, steps.tell)
         else:
             request = ThresholdsRequest(
-                recipe=about.recipe,
+                recipe=about.load(),
                 golden=about.need_golden(),
                 target=about.target,
                 precision=about.precision,

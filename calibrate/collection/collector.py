@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 import cv2
-from msgspec.structs import replace
 
 from appliance.capture import Camera, EndOfFrames, Frame, make_camera
 from appliance.capture.supervised import SupervisedCamera
-from appliance.config.camera import CameraConfig, ReplayConfig
+from appliance.config.camera import CameraConfig
 from appliance.config.line import Line
 from calibrate.collection.picture_checks import Checks, Looks, Reason, Refusal, look_at
 from calibrate.pages.contact_sheet import shrink
@@ -86,12 +85,12 @@ def opened_camera(line: Line, size: tuple[int, int] | None, notify: Notify) -> I
     config = line.config.camera
     camera: Camera
     if isinstance(config, CameraConfig):
-        supervised = camera = SupervisedCamera(line, config, notify, wait_for_it=False)
+        supervised = camera = SupervisedCamera(
+            config, line.file, line.config.decision.deadline_ms, line.config.engine.slots, notify, wait_for_it=False
+        )
         supervised.frame_size = LARGEST_FRAME
     else:
-        if size is None and isinstance(config, ReplayConfig):  # there is no size yet to resize to
-            line = replace(line, config=replace(line.config, camera=replace(config, resize=False)))
-        camera = make_camera(line, size or LARGEST_FRAME)
+        camera = make_camera(config, line.file, size, line.config.decision.deadline_ms)
     try:
         camera.open()
         yield camera

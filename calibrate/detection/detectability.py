@@ -23,8 +23,7 @@ from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ConfigError
 from engines.common.files import Sha256
 from engines.common.geometry import Geometry, Pixels
-from engines.common.regions import find_regions
-from engines.common.scores import SCORES
+from engines.judgement import Judgement, judge
 from engines.recipe.bundle import Recipe
 from engines.recipe.thresholds import Thresholds
 
@@ -97,21 +96,14 @@ class Inspector:
         self._scorer, self._thresholds, self._geometry = scorer, thresholds, geometry
         self.engine, self.frames = scorer.engine, 0
 
-    def rejects(self, image: Pixels) -> bool:
-        """Whether a picture is a reject."""
-        measured = self._scorer.measure(image)
+    def judge(self, image: Pixels) -> Judgement:
+        """Look at a picture."""
         self.frames += 1
-        return not self._thresholds.passes(float(measured.scores[SCORES.index(self._thresholds.score)]), measured.level)
+        return judge(self._scorer.measure(image), self._thresholds)
 
-    def locates(self, drawn: Drawn) -> bool:
-        """Whether a region of the picture looked at last lies on its defect."""
-        level, frame_map = self._thresholds.pixel_threshold, self._scorer.frame_map
-        footprint = drawn.on_map(self._geometry)
-        boxes = (
-            np.s_[one.top : one.top + one.height, one.left : one.left + one.width]
-            for one in find_regions(frame_map, level, self._thresholds.minimum_area)
-        )
-        return any(bool((footprint[box] & (frame_map[box] > level)).any()) for box in boxes)
+    def locates(self, judgement: Judgement, drawn: Drawn) -> bool:
+        """Whether a region of the picture judged last lies on its defect."""
+        return judgement.touches(drawn.on_map(self._geometry))
 
 
 def measure_detectability(
@@ -132,7 +124,7 @@ def measure_detectability(
     """
     geometry = recipe.manifest.geometry
     inspector = Inspector(scorer, thresholds, geometry)
-    passing = [image for image in held_out if not inspector.rejects(image)]
+    passing = [image for image in held_out if inspector.judge(image).passed]
     if not passing:
         raise ConfigError(
             f"{recipe.folder}: all {len(held_out)} held-out golden samples are rejected at these thresholds; "
@@ -192,9 +184,10 @@ def _curve(
             if defect is None:
                 continue
             drawn += 1
-            if inspector.rejects(defect.image):
+            judgement = inspector.judge(defect.image)
+            if not judgement.passed:
                 found += 1
-                hits += inspector.locates(defect)
+                hits += inspector.locates(judgement, defect)
         if drawn * 2 <= count:  # so few places of this product allow such a defect that they are no sample of it
             return 0, 0
         located[sizes[rung]] += hits

@@ -31,7 +31,7 @@ from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ConfigError, EngineError
 from engines.common.files import write_file
 from engines.common.images import png_bytes, read_image
-from engines.common.scores import SCORES
+from engines.judgement import judge
 from engines.proof.admission import load_engine
 from engines.proof.build import build_engine
 from engines.recipe.bundle import Recipe, load_recipe
@@ -95,7 +95,7 @@ class _Evaluation:
             self._need_engine(recipe)
         thresholds = calibrate_thresholds(
             ThresholdsRequest(
-                recipe=recipe.folder,
+                recipe=recipe,
                 golden=self._golden,
                 target=request.target,
                 precision=request.precision,
@@ -187,24 +187,24 @@ class _Evaluation:
         any_masks = any(picture.masks for picture in category.test)
         for done, picture in enumerate(category.test, start=1):
             image = read_image(picture.file)
-            measured = scorer.measure(image)
+            judgement = judge(scorer.measure(image), thresholds)
             times.append(scorer.frame_ms)
-            score = float(measured.scores[SCORES.index(thresholds.score)])
-            if not np.isfinite([score, measured.level]).all():
+            if judgement.fault:
                 raise EngineError(f"{picture.file}: {scorer.engine} gives a score that is not finite; choose another precision")
+            score, level = judgement.score, judgement.level()
             judged.append(
                 Judged(
                     relative(picture.file, category).as_posix(),
                     picture.kind,
                     score,
-                    measured.level,
-                    thresholds.deviation(score, measured.level),
-                    thresholds.passes(score, measured.level),
+                    level,
+                    thresholds.deviation(score, level),
+                    judgement.passed,
                 )
             )
             if any_masks and picture.marked:
                 height, width = image.shape[:2]
-                picture_map = cv2.resize(scorer.frame_map, (width, height), interpolation=cv2.INTER_LINEAR)
+                picture_map = cv2.resize(judgement.measured.frame_map, (width, height), interpolation=cv2.INTER_LINEAR)
                 masks = read_masks(category, picture, height, width)
                 pixels.setdefault(picture.kind, PixelMeasures()).take(np.asarray(picture_map, np.float32), masks)
             self._tell("test", done / len(category.test))

@@ -33,8 +33,8 @@ class EvaluateRequest(msgspec.Struct, frozen=True, kw_only=True):
     columns: int | None = None
     steps: int | None = None
     seed: int = 0
-    target: str = "torch"
-    precision: str = "float32"
+    target: str
+    precision: str
     max_false_reject: float = 0.005
     confidence: float = 0.95
 

@@ -42,10 +42,10 @@ def worst_sheet(category: Category, judged: Sequence[Judged], scorer: Scorer, th
 
 def _thumbnail(category: Category, picture: TestPicture, judged: Judged, scorer: Scorer, pixel_threshold: float) -> Thumbnail:
     image = read_image(picture.file)
-    scorer.measure(image)
+    frame_map = scorer.measure(image).frame_map
     masks = read_masks(category, picture, *image.shape[:2])
     truth = np.any([mask for mask, _ in masks], axis=0) if masks else np.zeros(image.shape[:2], bool)
-    shown = beside(image, scorer.frame_map, truth, pixel_threshold)
+    shown = beside(image, frame_map, truth, pixel_threshold)
     return Thumbnail(shown, f"{judged.kind}/{picture.file.name}", f"deviation {judged.deviation:.2f}")
 
 

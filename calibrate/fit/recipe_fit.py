@@ -27,6 +27,7 @@ from engines.networks.backbone import Backbone, load_imagenet_weights
 from engines.networks.kinds import new_network
 from engines.recipe.bundle import FORMAT, WEIGHTS, Manifest, Recipe, load_recipe, seal
 from engines.recipe.model_config import BANK, PROFILES, BankRatio, ModelConfig, TFANetConfig
+from engines.recipe.naming import Naming
 from engines.recipe.templates import Templates, write_templates
 
 
@@ -101,7 +102,7 @@ def make_recipe(request: FitRequest, say: Callable[[str], None], tell: Callable[
     weights = weights_bytes(backbone, network)
     _write(request, config, geometry, golden, names, settings, loss, curve, weights, templates)
     shutil.rmtree(state_folder, ignore_errors=True)
-    return load_recipe(request.recipe)
+    return load_recipe(request.recipe, Naming(request.recipe, request.golden))
 
 
 def _config(request: FitRequest) -> ModelConfig:

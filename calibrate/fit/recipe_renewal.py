@@ -29,4 +29,4 @@ def renew(recipe: Recipe, model: ModelConfig, names: tuple[str, ...], templates:
         seal(folder, renewed)
         keep_history(recipe.folder, folder)
         keep_changes(recipe.folder, folder)
-    return load_recipe(recipe.folder)
+    return load_recipe(recipe.folder, recipe.naming)

@@ -24,7 +24,7 @@ from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ConfigError, EngineError, ImageError, RecipeError
 from engines.common.geometry import Pixels
 from engines.common.images import SUFFIXES, decode_image, list_images, read_content
-from engines.common.scores import SCORES
+from engines.judgement import judge
 from engines.recipe.bundle import Recipe
 from engines.recipe.thresholds import load_thresholds
 
@@ -55,7 +55,7 @@ class Gauge:
         if thresholds is None:
             raise RecipeError(
                 f"{recipe.folder}: has no thresholds, so there are no verdicts to study; make them with: "
-                f"calibrate thresholds --recipe {recipe.folder} --golden DIR"
+                f"{recipe.naming.command('calibrate thresholds', target, precision)}"
             )
         self.recipe, self.thresholds = recipe, thresholds
         self._geometry = recipe.manifest.geometry
@@ -93,15 +93,15 @@ class Gauge:
                 f"{where}: the same picture as {self._seen[digest]}, bit by bit; two takes never are: remove the copy, or see "
                 "why the camera repeats itself"
             )
-        scores, level = self._scorer.measure(image)
-        score = float(scores[SCORES.index(self.thresholds.score)])
+        judgement = judge(self._scorer.measure(image), self.thresholds)
+        score, level = judgement.score, judgement.level()
         with np.errstate(divide="ignore"):  # no region at any level: the score alone decides
             deviation = self.thresholds.deviation(score, level)
         if not math.isfinite(deviation):
             raise EngineError(f"{where}: its score is not finite; see what the engine does with: engines verify")
         grey = reduced(image, self._geometry.region)
         seen = look(grey, self._first.setdefault(part, grey), self._geometry.region)
-        return Take(part, appraiser, name, score, level, deviation, self.thresholds.passes(score, level), seen)
+        return Take(part, appraiser, name, score, level, deviation, judgement.passed, seen)
 
 
 def read_takes(gauge: Gauge, folder: Path, appraisers: bool, tell: Callable[[int, int], None]) -> list[Take]:

@@ -16,7 +16,6 @@ import numpy as np
 
 from appliance.capture import Camera, EndOfFrames, Frame, make_camera
 from appliance.capture.owner import owned
-from appliance.config.camera import CameraConfig
 from appliance.config.line import Line
 from calibrate.gauge.study_pictures import ONE, TRUTH_FILE, Gauge, Take
 from engines.common.errors import ConfigError, ImageError
@@ -85,7 +84,8 @@ def take_study(
     takes = {one: _measured(gauge, plan, one, read_image(plan.file(*one))) for one in plan.order if one not in left}
     if takes:
         say(f"{len(takes)} of {total} takes are in {plan.folder} already: going on")
-    camera = make_camera(line, gauge.recipe.manifest.geometry.frame)
+    frame, deadline_ms = gauge.recipe.manifest.geometry.frame, line.config.decision.deadline_ms
+    camera = make_camera(line.config.camera, line.file, frame, deadline_ms)
     with owned(line):
         try:
             camera.open()
@@ -122,8 +122,7 @@ def _measured(gauge: Gauge, plan: Plan, take: tuple[int, int], image: Pixels) ->
 
 def _picture(camera: Camera, line: Line, say: Callable[[str], None]) -> tuple[Pixels | None, str]:
     """A copy of the next trigger's picture, or why there is none; what came before now is left out."""
-    config = line.config.camera
-    trigger = config.trigger if isinstance(config, CameraConfig) else None
+    trigger = line.config.camera.trigger
     while trigger in ("hardware", "free") and (old := camera.grab(0)):
         _release(old)
     waits = trigger == "hardware"

@@ -25,7 +25,7 @@ from calibrate.reporting.report_text import (
 from engines.common.errors import RecipeError
 from engines.common.files import decode_json, write_file
 from engines.common.images import png_bytes, read_image
-from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.bundle import Recipe
 from engines.recipe.templates import read_templates
 from engines.recipe.thresholds import Thresholds, load_thresholds
 
@@ -35,10 +35,10 @@ FOLDER, FILE, DETECTABILITY = "report", "report.html", "detectability.png"  # it
 class ReportRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the user asked for."""
 
-    recipe: Path
+    recipe: Recipe
     golden: Path  # folder that the fit used
-    target: str = "torch"
-    precision: str = "float32"
+    target: str
+    precision: str
     rejects: Path | None = None  # examples are taken from it; else synthetic defects are shown
 
 
@@ -71,12 +71,12 @@ def make_report(request: ReportRequest) -> Path:
 
     Raises RecipeError for a recipe without thresholds, and what reading golden samples and loading the engine raise.
     """
-    recipe = load_recipe(request.recipe)
+    recipe = request.recipe
     thresholds = load_thresholds(recipe)
     if thresholds is None:
         raise RecipeError(
             f"{recipe.folder}: has no thresholds yet, which a report is about; first run: "
-            f"calibrate thresholds --recipe {recipe.folder} --golden DIR"
+            f"{recipe.naming.command('calibrate thresholds', request.target, request.precision)}"
         )
     records = build_records(recipe)
     seen, unseen = _detectability(recipe, thresholds, recipe.folder / FOLDER / DETECTABILITY)
@@ -127,8 +127,8 @@ def _detectability(recipe: Recipe, thresholds: Thresholds, file: Path) -> tuple[
     """The picture; or why there is none to show."""
     figures = file.with_suffix(".json")
     if not (file.is_file() and figures.is_file()):
-        return None, f"Not measured yet; run: calibrate detectability --recipe {recipe.folder}"
+        return None, f"Not measured yet; run: {recipe.naming.command('calibrate detectability')}"
     seen = decode_json(figures.read_bytes(), Detectability, figures)
     if (seen.recipe_digest, seen.thresholds_version) != (recipe.digest, thresholds.version):
-        return None, f"Measured for other thresholds only; run again: calibrate detectability --recipe {recipe.folder}"
+        return None, f"Measured for other thresholds only; run again: {recipe.naming.command('calibrate detectability')}"
     return png_bytes(read_image(file)), ""

@@ -14,8 +14,8 @@ from calibrate.thresholds.scorer import Scorer
 from engines.common.geometry import Pixels
 from engines.common.images import png_bytes
 from engines.common.overlay import overlay, rgb
-from engines.common.scores import SCORES
 from engines.common.synthetic_defects import with_defect
+from engines.judgement import judge
 from engines.recipe.bundle import Recipe
 from engines.recipe.golden_samples import read_samples
 from engines.recipe.thresholds import Thresholds
@@ -67,11 +67,10 @@ def examples(
     shown = []
     with Scorer.judging(recipe, thresholds, target, precision) as scorer:
         for what, picture in pictures.items():
-            measured = scorer.measure(picture)
-            score = float(measured.scores[SCORES.index(thresholds.score)])
-            drawn = _beside(picture, scorer.frame_map, recipe, thresholds)
-            passed = thresholds.passes(score, measured.level)
-            shown.append(Example(what, thresholds.deviation(score, measured.level), passed, drawn))
+            judgement = judge(scorer.measure(picture), thresholds)
+            drawn = _beside(picture, judgement.measured.frame_map, recipe, thresholds)
+            deviation = thresholds.deviation(judgement.score, judgement.level())
+            shown.append(Example(what, deviation, judgement.passed, drawn))
     return shown
 
 

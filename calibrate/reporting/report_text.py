@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from calibrate.pages.page import Pair, Row, Tile
 from calibrate.thresholds.trade_off import detection
-from engines.proof.admission import RECORD, BuildRecord, read_record
+from engines.proof.admission import BuildRecord, built_engines, runs_here
 from engines.recipe.bundle import Recipe
 from engines.recipe.model_config import TEMPLATE
 from engines.recipe.thresholds import Guarantee, Thresholds
@@ -63,7 +63,8 @@ def tiles_of(thresholds: Thresholds, records: Sequence[BuildRecord]) -> tuple[Ti
         tone = "good" if found.found == found.of else "fair"
         between = f"{found.low:.1%} to {found.high:.1%} at 95% confidence"
         tiles.append(Tile("known rejects detected", f"{found.found} of {found.of}", between, tone, f"{found.share:.1%}"))
-    record = next((one for one in records if f"{one.target} {one.precision}" == thresholds.engine), None)
+    measured = [one for one in records if f"{one.target} {one.precision}" == thresholds.engine]
+    record = next(filter(runs_here, measured), None)
     if record is not None and record.parity is not None:
         tone, told = ("good", "proven") if record.parity.passed else ("poor", "not proven")
         tiles.append(Tile("one frame", f"{record.parity.latency_ms:.0f} ms", thresholds.engine, tone, told))
@@ -132,6 +133,7 @@ def engines_of(records: Sequence[BuildRecord]) -> tuple[Row, ...]:
         told = f"{parity.map_error:.2g} (limit {parity.limits.map_error:g})"
         flips = "-" if parity.thresholds_version is None else f"{parity.flips} (thresholds version {parity.thresholds_version})"
         passed = "passed" if parity.passed else "failed"
+        name += "" if runs_here(record) else ", of another environment"
         rows.append(Row((name, passed, str(parity.frames), told, flips, f"{parity.latency_ms:.1f} ms")))
     return tuple(rows)
 
@@ -150,5 +152,4 @@ def versions_of(recipe: Recipe, thresholds: Thresholds, records: Sequence[BuildR
 
 def build_records(recipe: Recipe) -> list[BuildRecord]:
     """The records of the engines that were built from this recipe."""
-    found = (read_record(file.parent) for file in sorted((recipe.folder / "engines").glob(f"*/{RECORD}")))
-    return [record for record in found if record.recipe_digest == recipe.digest]
+    return [record for record in built_engines(recipe).values() if record.recipe_digest == recipe.digest]

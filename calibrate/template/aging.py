@@ -79,7 +79,7 @@ def archived_passes(line: str, config_dir: Path | None) -> list[Path]:
     if loaded.config.archive is None:
         return []
     name = re.compile(rf"{re.escape(line)}-(\d+)-(\d+)-pass\.png")
-    files = need_archive(loaded).glob("????-??-??/*-pass.png")
+    files = need_archive(loaded).folder.glob("????-??-??/*-pass.png")
     found = [(int(match[1]), int(match[2]), file) for file in files if (match := name.fullmatch(file.name))]
     return [file for _, _, file in sorted(found)[-MOST:]]
 

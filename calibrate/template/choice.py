@@ -26,10 +26,11 @@ from calibrate.template.aging import FEWEST, Aging, measure_aging
 from calibrate.template.medoids import Floats, deepest, distances, k_medoids
 from engines.common.files import Sha256
 from engines.common.geometry import Geometry, Pixels
-from engines.common.scores import SCORES, ScoreName, frame_scores
+from engines.common.scores import SCORES, ScoreName
 from engines.common.synthetic_defects import KINDS, with_defect
 from engines.graph.assembly import build_graph, load_network
 from engines.graph.inspection import InspectionGraph
+from engines.judgement import measure
 from engines.recipe.bundle import Recipe
 from engines.recipe.ignore_mask import ignored_by
 from engines.recipe.templates import Templates, read_templates
@@ -112,7 +113,7 @@ def judge_templates(
     for done, name in enumerate(roles):
         tell(done, len(roles), name)
         graph = build_graph(backbone, network, geometry, Templates.pinned(pictures[name]))
-        scores = _scores(graph, geometry, [*good, *flawed], ignored, SCORES.index(score))
+        scores = _scores(graph, geometry, [*good, *flawed], ignored, score)
         of_good, of_flawed = scores[: len(good)], scores[len(good) :]
         spreads.append(float(np.log(of_good).std(ddof=1)))
         found.append(of_flawed > of_good.max())
@@ -178,14 +179,11 @@ def _defects(good: Sequence[Pixels], count: int, geometry: Geometry, rng: np.ran
 
 
 def _scores(
-    graph: InspectionGraph, geometry: Geometry, images: Sequence[Pixels], ignored: npt.NDArray[np.bool_] | None, column: int
+    graph: InspectionGraph, geometry: Geometry, images: Sequence[Pixels], ignored: npt.NDArray[np.bool_] | None, name: ScoreName
 ) -> Floats:
     scores = []
     with torch.inference_mode():
         for image in images:
             frame_map, values, _ = graph(torch.from_numpy(geometry.cut_new(image)))
-            if ignored is not None:
-                frame_map[torch.from_numpy(ignored)] = 0
-                values = torch.from_numpy(frame_scores(frame_map.numpy()))
-            scores.append(float(values[column]))
+            scores.append(measure(frame_map.numpy(), values.numpy(), ignored).score(name))
     return np.array(scores)

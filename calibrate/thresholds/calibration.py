@@ -18,11 +18,11 @@ from engines.common.errors import ImageError, RecipeError
 from engines.common.files import decode_json
 from engines.common.geometry import Pixels
 from engines.common.images import png_bytes, read_image
-from engines.common.regions import region_level
 from engines.common.scores import SCORES
 from engines.common.synthetic_defects import with_defect
+from engines.proof.admission import describe
 from engines.proof.build import verify_engine
-from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.bundle import Recipe
 from engines.recipe.golden_samples import read_samples
 from engines.recipe.ignore_mask import ignored_map
 from engines.recipe.thresholds import (
@@ -48,10 +48,10 @@ Tell = Callable[[int, int], None]
 class ThresholdsRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the user asked for."""
 
-    recipe: Path
+    recipe: Recipe
     golden: Path  # folder that the fit used
-    target: str = "torch"
-    precision: str = "float32"
+    target: str
+    precision: str
     known_good: Path | None = None  # more pictures of good parts that took no part in the fit
     rejects: Path | None = None
     ignore: Path | None = None
@@ -67,7 +67,7 @@ def calibrate_thresholds(request: ThresholdsRequest, say: Say, tell: Tell) -> Th
 
     Raises UserError kinds for all that the user can mend; until the thresholds are written, nothing is changed.
     """
-    recipe = load_recipe(request.recipe)
+    recipe = request.recipe
     manifest = recipe.manifest
     version = _next_version(recipe)
     mask = read_image(request.ignore) if request.ignore is not None else None
@@ -156,15 +156,19 @@ def restore_thresholds(recipe: Recipe, version: int | None, by: str, note: str) 
 def prove_again(recipe: Recipe, target: str, precision: str, golden: Path, say: Say, tell: Tell) -> None:
     """Prove an engine for the recipe's new thresholds. Raises RecipeError when it gives other verdicts than the reference."""
     if TARGETS[target].reference == precision:
+        say(f"{target} {precision} is the reference itself: there is nothing to prove")
         return
     say(f"comparing the verdicts of {target} {precision} with the reference's")
-    record = verify_engine(recipe, target, precision, golden, None, say, tell)  # type: ignore[arg-type]  # the engine was loaded
-    if record.parity is None or not record.parity.passed:
+    parity = verify_engine(recipe, target, precision, golden, None, say, tell).parity  # type: ignore[arg-type]  # it was loaded
+    assert parity is not None, "it was compared just now"
+    told = f"thresholds version {parity.thresholds_version} ({describe(parity)})"
+    if not parity.passed:
         raise RecipeError(
-            f"{recipe.folder}: with these thresholds {target} {precision} gives other verdicts than the reference, so that no "
-            "line will load it; choose another precision, or go back with: "
-            f"calibrate thresholds --rollback --recipe {recipe.folder}"
+            f"{recipe.folder}: {target} {precision} has not passed the parity gate for {told}, so that no line will load it; "
+            "choose another precision, or go back with: "
+            f"{recipe.naming.command('calibrate thresholds --rollback', target, precision)}"
         )
+    say(f"{target} {precision} has passed the parity gate for {told}")
 
 
 def _measure(
@@ -173,8 +177,9 @@ def _measure(
     """Scores (n, 3) of the pictures, and for each area the highest level that a region so large exceeds, (n, areas)."""
     scores, levels = [], []
     for done, image in enumerate(images, start=1):
-        scores.append(scorer.measure(image).scores)
-        levels.append([region_level(scorer.frame_map, area) for area in areas])
+        measured = scorer.measure(image)
+        scores.append(measured.scores.astype(np.float64))
+        levels.append([measured.level(area) for area in areas])
         if not (np.isfinite([*scores[-1], *levels[-1]]).all() and min(*scores[-1], *levels[-1]) > 0):
             raise RecipeError(f"{recipe.folder}: the network gives scores that are no positive numbers; fit the recipe again")
         tell(done, len(images))

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from engines.common.errors import UserError
+from engines.common.extras import missing_library
 
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
@@ -33,6 +34,11 @@ def run_app(app: Callable[..., object]) -> None:
         sys.exit(app(standalone_mode=False))  # type: ignore[arg-type]  # an exit status or None
     except UserError as error:
         _complain(str(error))
+    except ModuleNotFoundError as error:
+        text = missing_library(error, "this command")
+        if text is None:
+            raise
+        _complain(text)
     except BrokenPipeError:  # the reader of a pipe has gone (`| head`): leave quietly, and keep Python from flushing into it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -51,18 +51,17 @@ def find_regions(frame_map: Map, level: float, minimum_area: int, over: npt.NDAr
 def region_level(frame_map: Map, minimum_area: int, about: float | None = None) -> float:
     """The highest level that some region of the minimum area exceeds, by bisection: up to 1/4096 of the peak too high.
 
-    Exact about the level ``about``: on the right side of it, however near.  NaN when a pixel is not finite.
+    Exact about the level ``about``: on the right side of it, however near.  Every pixel of the map (H, W) must be finite.
     """
-    if not np.isfinite(frame_map.sum(dtype=np.float64)):
-        return float("nan")
+    over = np.empty(frame_map.shape, np.uint8)
     low, high = 0.0, float(frame_map.max())
-    if about is not None and find_regions(frame_map, about, minimum_area):
+    if about is not None and find_regions(frame_map, about, minimum_area, over):
         low = about
     elif about is not None:
         high = min(high, about)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        if find_regions(frame_map, middle, minimum_area):
+        if find_regions(frame_map, middle, minimum_area, over):
             low = middle
         else:
             high = middle

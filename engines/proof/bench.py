@@ -17,15 +17,15 @@ import msgspec
 import numpy as np
 
 from engines.common.errors import UserError
-from engines.proof.admission import RECORD, load_engine, need_proven, read_record
-from engines.recipe.bundle import load_recipe
+from engines.proof.admission import built_engines, load_engine, need_proven
+from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.templates import read_templates
-from engines.targets import EngineSlot
+from engines.targets import TARGETS, EngineSlot, Precision
 
 WARM, FRAMES, IN_FLIGHT = 10, 100, 4
 GEMM_SIDE, GEMM_ROUNDS = 2_048, 12
 # Torch has no 8-bit product on a CPU: int8 is compared with bfloat16's.
-CEILING_TYPE = {"float32": "float32", "bfloat16": "bfloat16", "int8": "bfloat16", "float16": "float16"}
+CEILING_TYPE = {"int8": "bfloat16"}
 
 
 class BenchRow(msgspec.Struct, frozen=True):
@@ -49,27 +49,25 @@ class BenchRow(msgspec.Struct, frozen=True):
     bank_mb: float  # of templates' features, at 2 bytes a number; 0 for one pinned template
 
 
-def bench(recipe_folder: Path, frames: int, tell: Callable[[str], None]) -> list[BenchRow]:
-    """Measure the reference and every built engine of a recipe, at one frame and at several in flight."""
-    recipe = load_recipe(recipe_folder)
-    engines = [("torch", "float32")]
-    for file in sorted((recipe.folder / "engines").glob(f"*/{RECORD}")):
+def bench(recipe: Recipe, frames: int, tell: Callable[[str], None]) -> list[BenchRow]:
+    """Measure the reference and every engine of a recipe that this environment loads, at one frame and at several in flight."""
+    engines: list[tuple[str, Precision]] = [("torch", "float32")]
+    for target, precision in dict.fromkeys((one.target, one.precision) for one in built_engines(recipe).values()):
         try:
-            record = read_record(file.parent)
-            need_proven(recipe, record.target, record.precision, any_thresholds=True)
-            engines.append((record.target, record.precision))
+            need_proven(recipe, target, precision, any_thresholds=True)
+            engines.append((target, precision))
         except UserError as error:
             tell(f"left out: {error}")
-    work = in_process(_multiply_accumulates, recipe_folder)
+    work = in_process(_multiply_accumulates, recipe.folder)
     bank = sum(value.nbytes for value in read_templates(recipe).features.values()) / 1e6
     rows: list[BenchRow] = []
     of_torch: dict[int, float] = {}  # frames a second by the number in flight; measured first
     for target, precision in engines:
-        ceiling = in_process(_ceiling, CEILING_TYPE[precision], target != "openvino")
+        ceiling = in_process(_ceiling, CEILING_TYPE.get(precision, precision), TARGETS[target].gpu)
         for in_flight in (1, IN_FLIGHT):
             tell(f"measuring {target} {precision}, {in_flight} in flight")
-            streams = min(in_flight, os.cpu_count() or 1) if target == "openvino" else 1
-            median, p99, rate, rss = in_process(measure, recipe_folder, target, precision, in_flight, streams, frames)
+            streams = min(in_flight, os.cpu_count() or 1) if TARGETS[target].streams else 1
+            median, p99, rate, rss = in_process(measure, recipe.folder, target, precision, in_flight, streams, frames)
             rows.append(
                 BenchRow(
                     recipe.name,

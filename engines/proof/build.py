@@ -1,8 +1,12 @@
-"""Building an engine: compile aside, prove, then put it in its place; an interrupted build leaves nothing."""
+"""Building an engine: compile aside, prove, then put it in its place; an interrupted build leaves nothing.
+
+What is built and proven is the engine for this environment; those for others stay as they are.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,12 +21,12 @@ from engines.common.files import write_file, written_aside
 from engines.common.geometry import Pixels
 from engines.common.images import list_images, read_image
 from engines.common.synthetic_defects import with_defect
-from engines.proof.admission import RECORD, BuildRecord, engine_folder, need_intact
+from engines.proof.admission import RECORD, BuildRecord, built_engines, engine_folder, need_intact
 from engines.proof.parity import Parity, compare
 from engines.recipe.bundle import Recipe
 from engines.recipe.golden_samples import read_samples, resize
 from engines.recipe.ignore_mask import ignored_by
-from engines.recipe.thresholds import Thresholds, load_thresholds
+from engines.recipe.thresholds import Thresholds, load_thresholds, thresholds_that_hold
 from engines.targets import TARGETS, Engine, Precision, load_reference, target_module
 
 SYNTHETIC = 24  # defects drawn onto held-out golden samples
@@ -38,14 +42,16 @@ def build_engine(
 ) -> BuildRecord:
     """Compile a recipe's graph for a target, compare it with the reference, and keep it with its report.
 
-    An engine that does not pass the gate is kept with its report, so that it can be looked into; no line loads it.
+    An engine that does not pass the gate is kept with its report, so that it can be looked into; no line loads it.  Without
+    thresholds of this fit its numbers alone are compared; `calibrate thresholds` then proves it for those that it gives.
     """
     module = target_module(target, precision)
     if TARGETS[target].reference == precision:
         raise EngineError(f"{target} {precision} is the reference itself: nothing to build")
-    thresholds = load_thresholds(recipe)
+    thresholds = thresholds_that_hold(recipe)
     images = proof_images(recipe, golden, rejects)
-    folder = engine_folder(recipe, target, precision)
+    versions = module.versions()
+    folder = engine_folder(recipe, target, precision, versions)
     folder.parent.mkdir(exist_ok=True)
     with written_aside(folder) as aside:
         samples = [recipe.manifest.geometry.cut_new(image) for image in read_samples(golden, recipe.manifest, held_out=False)]
@@ -67,13 +73,14 @@ def build_engine(
             recipe.digest,
             target,
             precision,
-            module.versions(),
+            versions,
             files,
             parity,
             datetime.now(UTC).isoformat(timespec="seconds"),
             round(seconds, 1),
         )
         save_record(aside, record)
+    _remove_useless(recipe)
     return record
 
 
@@ -102,6 +109,14 @@ def prove(
     """The parity report of an engine."""
     geometry, ignored = recipe.manifest.geometry, ignored_by(recipe, thresholds)
     return compare(engine, load_reference(recipe), precision, geometry, thresholds, ignored, images, tell)
+
+
+def _remove_useless(recipe: Recipe) -> None:
+    """Remove engines that no environment would load: of another fit of the recipe, or not where their environment's belongs."""
+    for folder, record in built_engines(recipe).items():
+        place = engine_folder(recipe, record.target, record.precision, record.versions)
+        if record.recipe_digest != recipe.digest or folder != place:
+            shutil.rmtree(folder)
 
 
 @contextmanager

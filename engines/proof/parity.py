@@ -18,8 +18,7 @@ from msgspec import Meta
 
 from engines.common.files import Sha256
 from engines.common.geometry import Geometry, Pixels
-from engines.common.scores import frame_scores
-from engines.judgement import reject_margin
+from engines.judgement import judge, measure
 from engines.recipe.thresholds import Thresholds
 from engines.targets import Engine, Precision, run_once
 
@@ -92,16 +91,14 @@ def compare(
             begun = time.perf_counter()
             run_once(one, image, geometry)
             taken.append((time.perf_counter() - begun) * 1e3)
-            if ignored is not None:
-                one.frame_map[ignored] = 0
-                one.scores[:] = frame_scores(one.frame_map)
-        errors.append(float(np.linalg.norm(slot.frame_map - truth.frame_map) / np.linalg.norm(truth.frame_map)))
-        correlations.append(float(np.corrcoef(slot.frame_map.ravel(), truth.frame_map.ravel())[0, 1]))
-        score_errors.append(float(np.max(np.abs(slot.scores - truth.scores) / np.abs(truth.scores))))
+        found, expected = (measure(one.frame_map, one.scores, ignored) for one in (slot, truth))
+        errors.append(float(np.linalg.norm(found.frame_map - expected.frame_map) / np.linalg.norm(expected.frame_map)))
+        correlations.append(float(np.corrcoef(found.frame_map.ravel(), expected.frame_map.ravel())[0, 1]))
+        score_errors.append(float(np.max(np.abs(found.scores - expected.scores) / np.abs(expected.scores))))
         if thresholds is not None:
-            margin, expected = (reject_margin(one.frame_map, one.scores, thresholds) for one in (slot, truth))
-            if (margin <= 1) != (expected <= 1):
-                within = abs(expected - 1) <= limits.guard_band
+            right = judge(expected, thresholds)
+            if judge(found, thresholds).passed != right.passed:
+                within = abs(right.margin() - 1) <= limits.guard_band
                 flips, band = flips + (not within), band + within
         tell(done, len(images))
     return Parity(

@@ -23,6 +23,7 @@ from engines.common.errors import RecipeError
 from engines.common.files import Sha256, check_digest, decode_json, write_file
 from engines.common.geometry import Geometry
 from engines.recipe.model_config import ModelConfig
+from engines.recipe.naming import Naming
 
 MANIFEST, WEIGHTS = "recipe.json", "weights.safetensors"
 FORMAT = 8
@@ -65,6 +66,7 @@ class Recipe(msgspec.Struct, frozen=True):
     folder: Path
     manifest: Manifest
     digest: str  # SHA-256 of the manifest, which holds all other digests
+    naming: Naming  # for advice
 
     @property
     def name(self) -> str:
@@ -72,22 +74,23 @@ class Recipe(msgspec.Struct, frozen=True):
         return self.folder.name
 
 
-def load_recipe(folder: Path) -> Recipe:
-    """Read and check a bundle. Raises RecipeError that names the file and the mend."""
+def load_recipe(folder: Path, naming: Naming | None = None) -> Recipe:
+    """Read and check a bundle. Raises RecipeError that names the file and the mend.
+
+    ``naming``: what advice about it calls it; None: its folder is all that is known.
+    """
     file = folder / MANIFEST
+    naming = naming or Naming(folder)
     try:
         content = file.read_bytes()
     except FileNotFoundError:
-        raise RecipeError(
-            f"{folder}: no recipe there ({MANIFEST} is missing); make one with: calibrate fit --golden DIR --recipe {folder}"
-        ) from None
+        raise RecipeError(f"{folder}: no recipe there ({MANIFEST} is missing); make one with: {naming.fit}") from None
     except OSError as error:
         raise RecipeError(f"{file}: cannot be read ({error.strerror})") from error
     made_in = decode_json(content, _Format, file).format
     if made_in != FORMAT:
         raise RecipeError(
-            f"{file}: of format {made_in}, this version reads {FORMAT}; fit it again with: "
-            f"calibrate fit --golden DIR --recipe {folder} --replace"
+            f"{file}: of format {made_in}, this version reads {FORMAT}; fit it again with: {naming.fit} --replace"
         )
     manifest = decode_json(content, Manifest, file)
     if unchecked := sorted({WEIGHTS, manifest.model.templates_file} - set(manifest.files)):
@@ -96,7 +99,7 @@ def load_recipe(folder: Path) -> Recipe:
         if Path(name).name != name or name in ("", ".."):
             raise RecipeError(f"{file}: names a file outside the recipe ({name!r}); restore the recipe from its backup")
         check_digest(folder / name, expected)
-    return Recipe(folder, manifest, hashlib.sha256(content).hexdigest())
+    return Recipe(folder, manifest, hashlib.sha256(content).hexdigest(), naming)
 
 
 def seal(folder: Path, manifest: Callable[[dict[str, str]], Manifest]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
@@ -16,7 +16,9 @@ from msgspec.structs import replace
 
 from engines.common.errors import RecipeError
 from engines.common.files import Sha256, decode_json, write_file
-from engines.recipe.thresholds import Thresholds
+
+if TYPE_CHECKING:  # a line's file, which takes its bound from here, is read without libraries for pictures
+    from engines.recipe.thresholds import Thresholds
 
 FILE = "sensitivity.json"
 MOST = 0.2  # beyond a fifth the thresholds are no longer those that were calibrated: calibrate again

@@ -94,7 +94,7 @@ class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part passes when its score is at most ``score_threshold`` and no region exceeds ``pixel_threshold``."""
+    """What a part is judged by: its score and the regions of its map, see `engines.judgement`."""
 
     version: Annotated[int, Meta(ge=1)]
     recipe_digest: Sha256
@@ -128,10 +128,6 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Of the held-out golden samples."""
         return tuple(sample.score for sample in self.samples)
 
-    def passes(self, score: float, level: float) -> bool:
-        """Whether a part of this score (the kind that was chosen) and region level passes; NaN does not."""
-        return score <= self.score_threshold and level <= self.pixel_threshold
-
     def deviation(self, score: float, level: float) -> float:
         """How far such a part is from typical; beyond ``limit`` it is rejected."""
         return float(self.scale.deviations(np.array([score]), np.array([level]))[0])
@@ -142,18 +138,29 @@ def load_thresholds(recipe: Recipe) -> Thresholds | None:
 
     Raises RecipeError when they are damaged or belong to another fit.
     """
-    file = recipe.folder / FILE
-    if not file.exists():
+    thresholds = _present(recipe)
+    if thresholds is None:
         return None
-    thresholds = decode_json(file.read_bytes(), Thresholds, file)
     if thresholds.recipe_digest != recipe.digest:
         raise RecipeError(
-            f"{file}: belongs to another fit of this recipe; calibrate again with: "
-            f"calibrate thresholds --recipe {recipe.folder} --golden DIR"
+            f"{recipe.folder / FILE}: belongs to another fit of this recipe; calibrate again with: "
+            f"{recipe.naming.command('calibrate thresholds')}"
         )
     if thresholds.ignore_mask is not None:
         check_digest(recipe.folder / IGNORE_MASK, thresholds.ignore_mask)
     return thresholds
+
+
+def thresholds_that_hold(recipe: Recipe) -> Thresholds | None:
+    """The same, but None also when they belong to another fit: an engine is built before thresholds are got from it."""
+    present = _present(recipe)
+    return load_thresholds(recipe) if present is not None and present.recipe_digest == recipe.digest else None
+
+
+def _present(recipe: Recipe) -> Thresholds | None:
+    """What stands in the file, whatever it belongs to."""
+    file = recipe.folder / FILE
+    return decode_json(file.read_bytes(), Thresholds, file) if file.exists() else None
 
 
 def save_thresholds(folder: Path, thresholds: Thresholds, ignore_mask: bytes | None = None) -> None:

@@ -1,27 +1,32 @@
 """Where a recipe's graph can run: one file a target, one line in `TARGETS`.
 
+The commands import this for their help: nothing large is imported with it.
+
 A target's module has
 
     load(recipe, precision, folder, streams) -> Engine    of what was built into the folder
     build(recipe, precision, folder, golden, attempt)     golden: cut golden samples, each (tiles, side, side, 3)
     attempts(precision) -> int                            ways to build, from the fastest to the most exact
     versions() -> dict                                    libraries and hardware that the answer depends on
+
+`load` refuses more than one stream with `need_one_stream`, unless its line in `TARGETS` says that it has streams.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from engines.common.errors import EngineError
-from engines.common.geometry import Geometry, Pixels
-from engines.common.scores import SCORES
-from engines.recipe.bundle import Recipe
+from engines.common.extras import import_for
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from engines.common.geometry import Geometry, Pixels
+    from engines.recipe.bundle import Recipe
 
 MATCH = 2  # numbers that tell which template a frame was compared with
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
@@ -60,15 +65,25 @@ class TargetInfo:
 
     module: str
     precisions: tuple[Precision, ...]
-    extra: str | None  # what `pip install tfa-inspect[...]` brings its library, where the base install does not
     reference: Precision | None = None  # a precision that is the reference itself: nothing to build or to prove
+    gpu: bool = False  # computes on a GPU where torch has one
+    streams: bool = False  # can compute several frames at once, each on its share of the cores
 
 
 TARGETS: Mapping[str, TargetInfo] = {
-    "torch": TargetInfo("engines.targets.torch_target", ("float32", "float16"), None, reference="float32"),
-    "openvino": TargetInfo("engines.targets.openvino_target", ("float32", "bfloat16", "int8"), None),
-    "tensorrt": TargetInfo("engines.targets.tensorrt_target", ("float16",), "tensorrt"),
+    "torch": TargetInfo("engines.targets.torch_target", ("float32", "float16"), reference="float32", gpu=True),
+    "openvino": TargetInfo("engines.targets.openvino_target", ("float32", "bfloat16", "int8"), streams=True),
+    "tensorrt": TargetInfo("engines.targets.tensorrt_target", ("float16",), gpu=True),
 }
+
+
+def names(which: Iterable[str]) -> str:
+    """Names as a sentence lists them: a, b or c."""
+    *others, last = which
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+TARGET_NAMES, PRECISION_NAMES = names(TARGETS), names(get_args(Precision))
 
 
 def target_module(target: str, precision: str) -> Any:
@@ -78,12 +93,8 @@ def target_module(target: str, precision: str) -> Any:
         raise EngineError(f"no target named {target!r}; there are: {', '.join(TARGETS)}")
     if precision not in info.precisions:
         raise EngineError(f"target {target} has no precision {precision}; it has: {', '.join(info.precisions)}")
-    try:
-        # Imported here: a target brings a heavy library, and a line needs only its own.
-        return importlib.import_module(info.module)
-    except ModuleNotFoundError as error:
-        package = "tfa-inspect" + (f"[{info.extra}]" if info.extra else "")
-        raise EngineError(f"target {target} needs the library {error.name}; run: pip install '{package}'") from error
+    # Imported here: a target brings a heavy library, and a line needs only its own.
+    return import_for(f"target {target}", info.module, EngineError)
 
 
 def default_precision(target: str) -> str:
@@ -123,6 +134,10 @@ class HostSlot:
     @classmethod
     def of(cls, geometry: Geometry) -> HostSlot:
         """Zeroed buffers of the right shapes."""
+        import numpy as np
+
+        from engines.common.scores import SCORES
+
         tiles = np.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), np.uint8)
         shapes = (geometry.map_shape, (len(SCORES),), (MATCH,))
         return cls(tiles, *(np.zeros(shape, np.float32) for shape in shapes))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from engines.common.errors import EngineError
+from engines.common.extras import import_for
 from engines.common.geometry import Geometry, Pixels
 from engines.recipe.bundle import Recipe
 from engines.targets import HostSlot
@@ -108,7 +109,7 @@ def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> OpenVino
     except RuntimeError as error:
         raise EngineError(
             f"{folder / BLOB}: OpenVINO cannot load it ({str(error).strip().splitlines()[-1]}); build it again with: "
-            f"engines build --recipe {recipe.folder} --golden DIR --target openvino --precision {precision}"
+            f"{recipe.naming.command('engines build', 'openvino', precision)}"
         ) from error
     return OpenVinoEngine(model, precision, recipe.manifest.geometry)
 
@@ -142,11 +143,7 @@ def _quantise(model: Any, golden: Sequence[Pixels], exact: set[str]) -> Any:
 
 
 def _nncf() -> Any:
-    try:
-        import nncf
-    except ModuleNotFoundError as error:
-        raise EngineError("int8 needs the library nncf; run: pip install 'tfa-inspect[int8]'") from error
-    return nncf
+    return import_for("int8", "nncf", EngineError)
 
 
 def _cpu_name() -> str:

@@ -167,7 +167,7 @@ def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> TensorRt
     if engine is None:
         raise EngineError(
             f"{folder / PLAN}: TensorRT cannot load it; build it again with: "
-            f"engines build --recipe {recipe.folder} --golden DIR --target tensorrt --precision float16"
+            f"{recipe.naming.command('engines build', 'tensorrt', 'float16')}"
         )
     return TensorRtEngine(engine, recipe.manifest.geometry)
 

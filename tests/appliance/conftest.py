@@ -21,12 +21,17 @@ import numpy.typing as npt
 import psutil
 import pytest
 
-from appliance.config.line import Line, load_line
+from appliance.capture import Camera, make_camera
+from appliance.config.line import Line, load_line, need_plc
+from appliance.line.recipe_at_work import LoadedRecipe, recipe_of
 from appliance.line.running_line import RunningLine
+from appliance.line.threshold_offset import Bound
 from appliance.messages.clock import utc_now, utc_of
 from appliance.messages.notices import Event
 from appliance.messages.publisher import Publisher
 from appliance.messages.schema import Verdict
+from appliance.messages.subscriber import Subscriber
+from appliance.plc import Plc, make_plc
 from engines.common.geometry import Geometry, Pixels
 from engines.recipe.thresholds import Guarantee, Scale, Thresholds
 from engines.targets import HostSlot
@@ -41,7 +46,7 @@ class MakeLine(Protocol):
     """Writes a line file and reads it back."""
 
     def __call__(self, *, name: str = ..., recipe: Path | str = ..., **tables: Table) -> Line:
-        """``tables`` replace the defaults: a replay of the rendered parts, a long deadline, free ports."""
+        """``tables`` replace the defaults: the reference, a replay of the rendered parts, a long deadline, free ports."""
 
 
 @pytest.fixture
@@ -51,6 +56,7 @@ def make_line(tmp_path: Path, parts_folder: Path, free_ports: Callable[[int], li
     def make(*, name: str = "3", recipe: Path | str = "../recipe", **tables: Table) -> Line:
         verdicts, snapshot = free_ports(2)
         defaults: dict[str, Table] = {
+            "engine": {"target": "torch", "precision": "float32"},
             "camera": {"kind": "replay", "source": str(parts_folder), "rate": 0},
             "decision": {"deadline_ms": 20_000},
             "publish": {"verdicts": f"tcp://127.0.0.1:{verdicts}", "snapshot": f"tcp://127.0.0.1:{snapshot}"},
@@ -204,6 +210,16 @@ def inspect_all(line: Line, parts: int | None = None) -> list[Event]:
     return list(running.events)
 
 
+def camera_of(line: Line, frame_size: tuple[int, int]) -> Camera:
+    """The line's camera in this process, not opened yet."""
+    return make_camera(line.config.camera, line.file, frame_size, line.config.decision.deadline_ms)
+
+
+def plc_of(line: Line) -> Plc:
+    """What the line's bridge exchanges blocks through, not connected yet."""
+    return make_plc(need_plc(line), line.name, line.file)
+
+
 def camera_processes() -> list[psutil.Process]:
     """The processes of cameras that this process has started."""
     return [child for child in psutil.Process().children(recursive=True) if "appliance.capture.camera_main" in child.cmdline()]
@@ -247,11 +263,21 @@ def save_noise(folder: Path, count: int, side: int = 64, grey: bool = False) -> 
     return pictures
 
 
+def loaded_recipe(line: Line) -> LoadedRecipe:
+    """The line's recipe on its engine, as the line loads it."""
+    return LoadedRecipe(recipe_of(line), line.config.engine, Bound.of(line))
+
+
+def listen(line: Line, client: str = "watch", **how: Any) -> Subscriber:
+    """A subscriber to the line."""
+    return Subscriber(line.name, line.config.publish, client, **how)
+
+
 class OnAir:
     """A publisher at work in a thread of its own, as a line's decision loop uses it."""
 
     def __init__(self, line: Line) -> None:
-        self.publisher = Publisher(line, simulated=True)
+        self.publisher = Publisher(line.name, line.config.publish, line.file, simulated=True)
         self.beats = True  # False: the line has fallen silent
         self._orders: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._stop = threading.Event()

@@ -98,7 +98,7 @@ def rebanked(data: Path, recipe: Recipe, folder: Path, ratio: BankRatio) -> Reci
 def prepare(data: Path, recipe: Recipe) -> None:
     """Thresholds and the engine."""
     golden = data / "train" / "good"
-    asked = ThresholdsRequest(recipe=recipe.folder, golden=golden, max_false_reject=0.01)
+    asked = ThresholdsRequest(recipe=recipe, golden=golden, target="torch", precision="float32", max_false_reject=0.01)
     calibrate_thresholds(asked, lambda _: None, lambda _done, _total: None)
     record = build_engine(recipe, TARGET, PRECISION, golden, None, lambda _: None, lambda _done, _total: None)
     assert record.parity is not None

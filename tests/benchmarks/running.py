@@ -131,7 +131,7 @@ def make_test_recipe(folder: Path, precision: Precision) -> Path:
     """A recipe of the rendered product after a few steps."""
     save_parts(folder / "golden", range(1, 13), [None])
     recipe = make_recipe(FitRequest(folder / "golden", folder / "recipe", steps=10), lambda _: None, lambda _: None)
-    asked = ThresholdsRequest(recipe=recipe.folder, golden=folder / "golden")
+    asked = ThresholdsRequest(recipe=recipe, golden=folder / "golden", target="torch", precision="float32")
     calibrate_thresholds(asked, print, lambda _done, _total: None)
     build_engine(recipe, "openvino", precision, folder / "golden", None, print, lambda _done, _total: None)
     return recipe.folder
@@ -219,6 +219,8 @@ def measure_rate(engine: Benched, rounds: int) -> Iterator[Figure]:
 def measure_memory(engine: Benched, frames: int) -> Iterator[Figure]:
     """How a running line's memory grows."""
     _, warm, most = run_unpaced(engine, frames)
+    if not (warm and most):
+        raise RuntimeError(f"memory was not seen over {frames} frames: give more")
     print(
         f"memory {warm / 2**20:.0f} MiB after {WARM_FRAMES} frames, {most / 2**20:.0f} MiB at most until {WARM_FRAMES + frames}"
     )
@@ -292,7 +294,7 @@ def listener(folder: Path, parts: int, heard: Path) -> Iterator[None]:
 
 def listen(folder: Path, parts: int) -> int:
     """Note when each verdict comes in."""
-    subscriber = Subscriber(load_line("3", folder), "watch")
+    subscriber = Subscriber("3", load_line("3", folder).config.publish, "watch")
     print(json.dumps({"seq": 0, "received": time.time()}), flush=True)  # ready
     heard = 0
     while heard < parts:

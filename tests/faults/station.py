@@ -1,6 +1,6 @@
 """A whole station in real processes: `inspect run`, its bridge, a PLC, and a subscriber that writes everything down.
 
-What the PLC took is compared with what the line published, part by part.
+What the PLC took is compared with what the line published, and both with the truth of the part's picture, part by part.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests.faults.pictures import Picture, assert_true, shown
 
 PATIENCE_S = 30.0
 EPOCHS = 1 << 32  # of a PLC
@@ -27,9 +29,9 @@ Part = tuple[int, int]  # epoch, part id
 class Station:
     """The processes of one line; what they tell is appended to one file each."""
 
-    def __init__(self, name: str, lines: Path, logs: Path) -> None:
-        """``lines``: folder of the line's file."""
-        self._name, self._lines, self._logs = name, lines, logs
+    def __init__(self, name: str, lines: Path, logs: Path, pictures: Sequence[Picture] | None) -> None:
+        """``lines``: folder of the line's file; ``pictures``: what its camera plays; None: nothing but bad parts."""
+        self._name, self._lines, self._logs, self._pictures = name, lines, logs, pictures
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._read: dict[str, _Log] = {}
         logs.mkdir(exist_ok=True)
@@ -103,9 +105,9 @@ class Station:
         """The results that the PLC took."""
         return [event for event in self.told("plc-sim") if event["event"] == "taken"]
 
-    def published(self) -> dict[Part, str]:
+    def published(self) -> dict[Part, Event]:
         """Every verdict that left the line, by part. A part with two verdicts fails."""
-        verdicts: dict[Part, str] = {}
+        verdicts: dict[Part, Event] = {}
         for source in ("run", "watch"):
             seen: set[Part] = set()
             for event in self.told(source):
@@ -114,7 +116,8 @@ class Station:
                 part = (event["epoch"] % EPOCHS, event["part_id"])
                 assert part not in seen, f"{source} told of part {part} twice"
                 seen.add(part)
-                assert verdicts.setdefault(part, event["verdict"]) == event["verdict"], f"two verdicts for part {part}"
+                first = verdicts.setdefault(part, event)
+                assert first["verdict"] == event["verdict"], f"two verdicts for part {part}"
         return verdicts
 
     def valid(self) -> bool:
@@ -138,20 +141,39 @@ class Station:
         return sum(event["verdict"] == "pass" and event["monotonic"] > moment_s for event in self.taken())
 
     def prove(self) -> None:
-        """No part has two verdicts, no part is passed that the line did not pass, and no number is left out."""
+        """No part has two verdicts or another part's, none is passed that the line did not pass, no number is left out."""
         published = self.published()
-        taken: dict[Part, str] = {}
+        taken: dict[Part, Event] = {}
         for event in self.taken():
             part = (event["epoch"], event["part_id"])
             assert part not in taken, f"the PLC took part {part} twice"
-            taken[part] = event["verdict"]
+            taken[part] = event
         assert taken, "the PLC took something"
-        wrong = {part: verdict for part, verdict in taken.items() if published.get(part) != verdict}
-        assert not wrong, f"the PLC took what the line did not publish: {wrong}"
-        for epoch in {epoch for epoch, _ in published}:
-            numbers = sorted(part for of, part in published if of == epoch)
-            assert numbers == list(range(1, len(numbers) + 1)), f"epoch {epoch} has gaps"
+        unknown = taken.keys() - published.keys()
+        assert not unknown, f"the PLC took what the line did not publish: {unknown}"
+        wrong = {part: event for part, event in taken.items() if published[part]["verdict"] != event["verdict"]}
+        assert not wrong, f"the PLC took another verdict than the line's: {wrong}"
+        self._prove_pictures(published, taken)
         assert "Traceback" not in self.errors(), self.errors()
+
+    def prove_pictures(self) -> None:
+        """The same of a line by itself: every verdict is its own picture's."""
+        self._prove_pictures(self.published(), {})
+
+    def _prove_pictures(self, published: dict[Part, Event], taken: dict[Part, Event]) -> None:
+        measured = {False: 0, True: 0}  # by whether the part was bad
+        for epoch in {epoch for epoch, _ in published}:
+            verdicts = [published[part] for part in sorted(published) if part[0] == epoch]
+            assert [one["part_id"] for one in verdicts] == list(range(1, len(verdicts) + 1)), f"epoch {epoch} has gaps"
+            if self._pictures is None:
+                assert all(one["verdict"] == "reject" for one in verdicts), f"a bad part was passed in epoch {epoch}"
+                continue
+            for verdict, picture in shown(verdicts, self._pictures):
+                if assert_true(verdict, picture) and picture is not None:
+                    measured[picture.bad] += 1
+                if took := taken.get((epoch, verdict["part_id"])):
+                    assert_true(took, picture)
+        assert self._pictures is None or all(measured.values()), f"good parts and bad ones were measured: {measured}"
 
 
 class _Log:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from tests.appliance.capture.test_aravis_camera import fake_camera, needs_aravis
+from tests.faults.conftest import SIDE
 from tests.faults.station import Station, wait_for
-
-SIDE = 512
 
 
 @needs_aravis

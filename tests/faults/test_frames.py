@@ -10,9 +10,8 @@ import pytest
 
 from tests.appliance.capture.test_aravis_camera import fake_camera, needs_aravis
 from tests.appliance.conftest import emulated
+from tests.faults.conftest import SIDE
 from tests.faults.station import Event, Station, wait_for
-
-SIDE = 512  # what the recipe was made for
 
 
 def inspect_frames(station: Station, count: int) -> list[Event]:
@@ -37,12 +36,14 @@ def assert_one_each(found: list[Event], count: int) -> Counter[str]:
     return Counter(event["reason"] for event in found)
 
 
-def test_failed_buffers(make_station: Callable[..., Station], rounds: Callable[[int, int], int], parts_folder: Path) -> None:
+def test_failed_buffers(make_station: Callable[..., Station], rounds: Callable[[int, int], int], pictures_folder: Path) -> None:
     count = rounds(40, 1_000)
-    features = emulated(parts_folder) | {"ForceFailedBufferCount": count // 4, "ForceFailedBuffer": True}
+    features = emulated(pictures_folder) | {"ForceFailedBufferCount": count // 4, "ForceFailedBuffer": True}
     camera = {"kind": "pylon", "serial": "0815-0000", "trigger": "software", "rate": 15, "features": features}
-    found = inspect_frames(make_station(camera=camera | {"stall_ms": 3_600_000}), count)
+    station = make_station(camera=camera | {"stall_ms": 3_600_000})
+    found = inspect_frames(station, count)
     seen = assert_one_each(found, count)
+    station.prove_pictures()
     assert seen["no-image"] == count // 4
     assert all(event["detail"].startswith("failed buffer: ") for event in found[: count // 4])
     assert seen[""] + seen["defect"] >= count // 2
@@ -57,9 +58,11 @@ def test_lost_packets(make_station: Callable[..., Station], rounds: Callable[[in
     count = rounds(40 if per_thousand == 1 else 160, 1_000)
     features = {"Width": SIDE, "Height": SIDE, "AcquisitionFrameRate": 15.0}
     camera = {"kind": "aravis", "serial": "L1", "trigger": "free", "features": features}
+    station = make_station(camera=camera)
     with fake_camera("L1", per_thousand):
-        found = inspect_frames(make_station(camera=camera), count)
+        found = inspect_frames(station, count)
     seen = assert_one_each(found, count)
+    station.prove_pictures()
     assert seen["no-image"] > 0, "packets were lost"
     assert seen["defect"] > 0, "bars are no good part, but they were seen"
     print(f"{count} frames, {per_thousand} packets of a thousand lost: {dict(seen)}")

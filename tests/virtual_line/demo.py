@@ -86,7 +86,7 @@ def main() -> int:
     started = time.monotonic()
     build(folder)
     command("calibrate", "fit", "--golden", folder / "golden", "--recipe", folder / "recipes" / "assembly", "--steps", STEPS)
-    command("engines", "build", "--line", 3, "--config-dir", folder / "lines", "--target", "openvino", "--precision", "float32")
+    command("engines", "build", "--line", 3, "--config-dir", folder / "lines")
     command("calibrate", "thresholds", "--line", 3, "--config-dir", folder / "lines")
     console.rule(f"inspecting {PARTS} parts at {RATE:g} parts a second")
     verdicts, received = inspect_parts(folder)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
-from appliance.config.line import Line, need_plc
-from appliance.plc import BytePort, import_kind
+from appliance.config.plc import AnyPlcConfig
+from appliance.plc import BytePort
 from appliance.plc.image import LineBlock, PlcBlock, decode_line, encode_plc
 
 
@@ -41,17 +42,9 @@ class ByteSide:
         self._port.close()
 
 
-_SIDES = {  # kind in the line file: module with `make(line) -> Side`
-    "modbus": "appliance.plc.sim.modbus_server",
-    "modbus-server": "appliance.plc.sim.modbus_client",
-    "opcua": "appliance.plc.sim.opcua_client",
-    "s7": "appliance.plc.sim.s7_server",
-}
-
-
-def make_side(line: Line) -> Side:
-    """The PLC's side of what the line's file configures. Raises ConfigError."""
-    side: Side = import_kind(need_plc(line), _SIDES).make(line)
+def make_side(config: AnyPlcConfig, file: Path) -> Side:
+    """The PLC's side of what a line's table configures; ``file`` is the line's, for messages. Raises ConfigError."""
+    side: Side = config.call("make_side", file)
     return side
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.host.time_limits import PLC_SETTLE_S, PLC_STALE_S
 from appliance.plc.image import VERDICT_CODES, LineBlock, PlcBlock, Slot
 
-STALE_S = 0.27  # a line whose heartbeat stands still for longer is not valid
-SETTLE_S = 0.1  # it must have been fresh for so long: writings from before an interruption may still come in first
 NUMBERS = 1 << 16  # of a heartbeat counter
 
 
@@ -96,16 +95,16 @@ class PlcProgram:
         return events
 
     def _look(self, line: LineBlock, now_s: float) -> Seen:
-        stood = now_s - self._cycled_s > STALE_S
+        stood = now_s - self._cycled_s > PLC_STALE_S
         self._cycled_s = now_s
         if stood:
             self._heartbeat = line.heartbeat  # only a change while this program runs tells that someone writes it now
         elif line.heartbeat != self._heartbeat:
-            if now_s - self._heard_s > STALE_S:
+            if now_s - self._heard_s > PLC_STALE_S:
                 self._fresh_s = now_s
             self._heartbeat, self._heard_s = line.heartbeat, now_s
-        fresh = now_s - self._heard_s <= STALE_S
-        valid = line.valid == 1 and fresh and now_s - self._fresh_s >= SETTLE_S
+        fresh = now_s - self._heard_s <= PLC_STALE_S
+        valid = line.valid == 1 and fresh and now_s - self._fresh_s >= PLC_SETTLE_S
         return Seen(valid, fresh, line.state, line.overrun == 1, line.simulated == 1, line.epoch)
 
     def _next(self, line: LineBlock) -> Slot | None:

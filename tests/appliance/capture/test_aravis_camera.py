@@ -13,14 +13,13 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from appliance.capture import Camera, CameraError, CameraLostError, Frame, make_camera
-from tests.appliance.conftest import MakeLine, wait_for
+from appliance.capture import Camera, CameraError, CameraLostError, Frame
+from tests.appliance.conftest import MakeLine, camera_of, wait_for
 
 FAKE = shutil.which("arv-fake-gv-camera-0.8")
-needs_aravis = pytest.mark.skipif(
-    FAKE is None or importlib.util.find_spec("gi") is None,
-    reason="needs: apt install aravis-tools gir1.2-aravis-0.8 python3-gi, then make aravis",
-)
+HERE = FAKE is not None and importlib.util.find_spec("gi") is not None
+NO_ARAVIS = "" if HERE else "needs: apt install aravis-tools gir1.2-aravis-0.8 python3-gi, then make aravis"
+needs_aravis = pytest.mark.skipif(bool(NO_ARAVIS), reason=NO_ARAVIS)
 SIDE = 128
 FEATURES = {"Width": SIDE, "Height": SIDE, "AcquisitionFrameRate": 50.0}
 
@@ -45,7 +44,7 @@ def connect(make_line: MakeLine) -> Callable[..., Camera]:
 
     def make(**table: object) -> Camera:
         settings = {"kind": "aravis", "serial": "T1", "trigger": "software", "rate": 1_000, "features": FEATURES} | table
-        return make_camera(make_line(camera=settings), (SIDE, SIDE))
+        return camera_of(make_line(camera=settings), (SIDE, SIDE))
 
     return make
 
@@ -106,10 +105,10 @@ def test_a_camera_whose_owner_was_killed_sends_to_the_next_one(make_line: MakeLi
     words = [
         "import time",
         "from pathlib import Path",
-        "from appliance.capture import make_camera",
         "from appliance.config.line import load_line",
+        "from tests.appliance.conftest import camera_of",
     ]
-    words += [f"camera = make_camera(load_line({line.name!r}, Path({str(line.file.parent)!r})), ({SIDE}, {SIDE}))"]
+    words += [f"camera = camera_of(load_line({line.name!r}, Path({str(line.file.parent)!r})), ({SIDE}, {SIDE}))"]
     words += ["camera.open()", "camera.grab(5)", "print(flush=True)", "time.sleep(60)"]
     with fake_camera("T1"):
         owner = subprocess.Popen([sys.executable, "-c", "\n".join(words)], stdout=subprocess.PIPE)
@@ -156,25 +155,32 @@ def test_an_absent_camera_is_told_with_those_that_are_there(connect: Callable[..
 
 @needs_aravis
 @pytest.mark.parametrize(
-    ("feature", "expected"),
+    ("name", "value", "offered"),
     [
-        ({"Widht": 64}, "camera.features.Widht: this camera has no such feature"),
-        ({"Width": "wide"}, r"camera.features.Width: the camera refuses 'wide' \("),
-        ({"TriggerSource": "Bogus"}, "camera.features.TriggerSource: the camera refuses 'Bogus'"),
+        ("Width", "wide", "1 to 2048 in steps of 1"),
+        ("AcquisitionFrameRate", "x", "0.1 to 1000"),
+        ("TriggerSource", "Bogus", "Line0, Software"),
+        ("PixelFormat", "RGB9", ".*, Mono8, RGB8, Mono16"),
     ],
 )
-def test_refused_settings_are_named(connect: Callable[..., Camera], feature: dict[str, object], expected: str) -> None:
-    with fake_camera("T1"):
-        camera = connect(features=feature)
-        with pytest.raises(CameraError, match=expected):
-            camera.open()
+def test_a_value_that_is_refused_is_told_with_what_the_camera_offers(
+    connect: Callable[..., Camera], name: str, value: object, offered: str
+) -> None:
+    told = rf"3\.toml: camera\.features\.{name}: the camera refuses {value!r} \(.+\); it offers {offered}; correct the value$"
+    with fake_camera("T1"), pytest.raises(CameraError, match=told):
+        connect(features={name: value}).open()
+
+
+@needs_aravis
+def test_a_feature_that_there_is_not_is_named(connect: Callable[..., Camera]) -> None:
+    with fake_camera("T1"), pytest.raises(CameraError, match=r"camera\.features\.Widht: this camera has no such feature"):
+        connect(features={"Widht": 64}).open()
 
 
 def test_without_aravis_the_mend_is_told(make_line: MakeLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "gi", None)
-    monkeypatch.delitem(__import__("sys").modules, "appliance.capture.aravis_camera", raising=False)
     with pytest.raises(CameraError, match=r'camera\.kind = "aravis": .*apt install python3-gi gir1\.2-aravis-0\.8'):
-        make_camera(make_line(camera={"kind": "aravis"}), (SIDE, SIDE))
+        camera_of(make_line(camera={"kind": "aravis"}), (SIDE, SIDE))
 
 
 def test_two_identities_are_refused(make_line: MakeLine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from pypylon import pylon
 
-from appliance.capture import Camera, CameraError, CameraLostError, Frame, make_camera
+from appliance.capture import Camera, CameraError, CameraLostError, Frame
+from engines.common.errors import ConfigError
 from engines.common.geometry import Pixels
-from tests.appliance.conftest import MakeLine, emulated, save_noise
+from tests.appliance.conftest import MakeLine, camera_of, emulated, save_noise
 
 SIDE = 64
 Connect = Callable[..., Camera]
@@ -28,7 +30,7 @@ def connect(make_line: MakeLine) -> Iterator[Connect]:
     def make(features: dict[str, object], deadline_ms: int = 20_000, **settings: object) -> Camera:
         table = {"kind": "pylon", "serial": "0815-0000", "trigger": "software", "rate": 1_000, "features": features}
         line = make_line(camera=table | settings, decision={"deadline_ms": deadline_ms})
-        made.append(make_camera(line, (SIDE, SIDE)))
+        made.append(camera_of(line, (SIDE, SIDE)))
         return made[-1]
 
     yield make
@@ -252,15 +254,13 @@ def test_an_absent_camera_is_told_with_those_that_are_there(connect: Connect) ->
 
 def test_more_cameras_than_one_want_a_serial_number(make_line: MakeLine) -> None:
     with pytest.raises(CameraError, match=r"more than one fits .*0815-0000.*; set camera\.serial"):
-        make_camera(make_line(camera={"kind": "pylon"}), (SIDE, SIDE)).open()
+        camera_of(make_line(camera={"kind": "pylon"}), (SIDE, SIDE)).open()
 
 
 @pytest.mark.parametrize(
     ("features", "expected"),
     [
         ({"Widht": 64}, r"camera\.features\.Widht: this camera has no such feature"),
-        ({"Width": 100_000}, r"camera\.features\.Width: the camera refuses 100000 .*; correct the value"),
-        ({"PixelFormat": "Purple"}, r"camera\.features\.PixelFormat: the camera refuses 'Purple'"),
         ({"SensorWidth": 64}, r"camera\.features\.SensorWidth: cannot be set as the camera stands now"),
     ],
 )
@@ -271,3 +271,28 @@ def test_a_feature_that_cannot_be_had_is_named_and_the_camera_let_go(
     with pytest.raises(CameraError, match=expected):
         camera.open()
     assert camera.stop() == [], "nothing is open"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "offered"),
+    [
+        ("Width", 100_000, "1 to 4096 in steps of 1"),
+        ("Width", "wide", "1 to 4096 in steps of 1"),
+        ("ExposureTimeAbs", -1, "100 to 3000000"),
+        ("ReverseX", "maybe", "true, false"),
+        ("PixelFormat", "RGB8", r"Mono8, .*RGB8Packed, .*BayerBG16"),
+    ],
+)
+def test_a_value_that_is_refused_is_told_with_what_the_camera_offers(
+    connect: Connect, name: str, value: object, offered: str
+) -> None:
+    told = rf"3\.toml: camera\.features\.{name}: the camera refuses {value!r} \(.+\); it offers {offered}; correct the value$"
+    with pytest.raises(CameraError, match=told):
+        connect({name: value}).open()
+
+
+def test_a_missing_package_is_named_with_what_installs_it(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pypylon", None)
+    told = r"camera\.kind = \"pylon\" needs the library pypylon; run: pip install 'tfa-inspect\[pylon\]'"
+    with pytest.raises(ConfigError, match=told):
+        connect({})

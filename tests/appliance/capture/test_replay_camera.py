@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from appliance.capture import Camera, CameraError, EndOfFrames, Frame, make_camera
-from tests.appliance.conftest import MakeLine, save_noise
+from appliance.capture import Camera, CameraError, EndOfFrames, Frame
+from tests.appliance.conftest import MakeLine, camera_of, save_noise
 
 SIDE = 64
 
 
 def replay(make_line: MakeLine, source: Path, rate: float = 0, **settings: object) -> Camera:
     table = {"kind": "replay", "source": str(source), "rate": rate} | settings
-    camera = make_camera(make_line(camera=table), (SIDE, SIDE))
+    camera = camera_of(make_line(camera=table), (SIDE, SIDE))
     camera.open()
     return camera
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +15,12 @@ import psutil
 import pytest
 
 from appliance.capture import CameraError, CameraLostError, Frame
+from appliance.capture.pylon_camera import Config
 from appliance.capture.supervised import SupervisedCamera
-from appliance.config.camera import CameraConfig, PylonConfig
+from appliance.config.camera import CameraConfig
 from appliance.line.running_line import RunningLine
+from appliance.messages.alarms import AlarmKind, Severity
 from appliance.messages.notices import Notice
-from appliance.messages.schema import AlarmKind, Severity
 from engines.recipe.bundle import Recipe
 from tests.appliance.conftest import (
     MadeEngine,
@@ -31,6 +34,7 @@ from tests.appliance.conftest import (
     wait_for,
 )
 
+pytestmark = pytest.mark.slow  # processes that hang, die and come back
 SIDE = 64
 RATE = 50
 
@@ -64,7 +68,9 @@ def watched(make_line: MakeLine, wait_for_it: bool = False, **table: object) -> 
     line = make_line(camera=camera)
     config = line.config.camera
     assert isinstance(config, CameraConfig)
-    supervised = SupervisedCamera(line, config, notify, wait_for_it)
+    supervised = SupervisedCamera(
+        config, line.file, line.config.decision.deadline_ms, line.config.engine.slots, notify, wait_for_it
+    )
     supervised.frame_size = (SIDE, SIDE)
     try:
         supervised.open()
@@ -75,8 +81,8 @@ def watched(make_line: MakeLine, wait_for_it: bool = False, **table: object) -> 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.capture.supervised.RETRY_FIRST_S", 0.2)
-    monkeypatch.setattr("appliance.capture.process.HUNG_S", 0.5)
+    monkeypatch.setattr("appliance.capture.supervised.CAMERA_RETRY_FIRST_S", 0.2)
+    monkeypatch.setattr("appliance.capture.process.CAMERA_HUNG_S", 0.5)
 
 
 @pytest.fixture
@@ -139,7 +145,7 @@ def test_a_camera_that_dies_or_hangs_comes_back_and_counted_triggers_get_their_f
 
 
 def test_a_short_silence_is_seen_and_passes(make_line: MakeLine, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.capture.process.HUNG_S", 20)
+    monkeypatch.setattr("appliance.capture.process.CAMERA_HUNG_S", 20)
     with watched(make_line, features=emulated(pictures, SIDE), stall_ms=20_000) as one:
         frames = one.grab(lambda frames: len(frames) >= 3)
         (process,) = camera_processes()
@@ -166,7 +172,7 @@ def test_a_line_that_did_not_move_itself_does_not_blame_its_camera(make_line: Ma
 
 def test_a_driver_that_hangs_is_killed(make_line: MakeLine, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Opening takes longer than a step may take: the process lives, and its driver does not answer in time.
-    monkeypatch.setattr("appliance.capture.process.OPEN_S", 0.01)
+    monkeypatch.setattr("appliance.capture.process.CAMERA_OPEN_S", 0.01)
     with watched(make_line, wait_for_it=True, features=emulated(pictures, SIDE)) as one:
         assert one.camera.state == "gone"
     assert re.search(r"(its driver has hung|its process has been silent) for \d\.\d s, and is killed", one.notices[0].text)
@@ -191,8 +197,8 @@ def test_broken_pictures_are_no_stall(make_line: MakeLine, pictures: Path) -> No
 
 
 def test_pauses_grow_while_the_camera_is_absent(make_line: MakeLine, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.capture.supervised.RETRY_FIRST_S", 0.05)
-    monkeypatch.setattr("appliance.capture.supervised.RETRY_LONGEST_S", 0.1)
+    monkeypatch.setattr("appliance.capture.supervised.CAMERA_RETRY_FIRST_S", 0.05)
+    monkeypatch.setattr("appliance.capture.supervised.CAMERA_RETRY_LONGEST_S", 0.1)
     with watched(make_line, wait_for_it=True, serial="4711", features={}) as one:
         assert one.camera.state == "gone"
         begun = time.monotonic()
@@ -221,6 +227,16 @@ def test_at_first_an_absent_camera_and_a_refused_setting_are_errors(make_line: M
     assert not camera_processes()
 
 
+def test_a_missing_library_in_the_cameras_process_is_told_with_what_installs_it(
+    make_line: MakeLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pypylon.py").write_text('raise ModuleNotFoundError("no", name="pypylon")', encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    told = r"^camera\.kind = \"pylon\" needs the library pypylon; run: pip install 'tfa-inspect\[pylon\]'$"
+    with pytest.raises(CameraError, match=told), watched(make_line, wait_for_it=True):
+        pass
+
+
 def test_a_picture_that_is_too_large_is_a_frame_without_picture(make_line: MakeLine, tmp_path: Path) -> None:
     save_noise(tmp_path / "parts", 1, 2 * SIDE)
     with watched(make_line, features=emulated(tmp_path / "parts", 2 * SIDE)) as one:
@@ -229,10 +245,10 @@ def test_a_picture_that_is_too_large_is_a_frame_without_picture(make_line: MakeL
 
 
 def test_stall_times_follow_the_trigger() -> None:
-    assert PylonConfig(trigger="hardware").stall_s == float("inf")
-    assert PylonConfig(trigger="free").stall_s == 2.0
-    assert PylonConfig(trigger="software", timeout_ms=500).stall_s == 1.5
-    assert PylonConfig(trigger="hardware", stall_ms=250).stall_s == 0.25
+    assert Config(trigger="hardware").stall_s == float("inf")
+    assert Config(trigger="free").stall_s == 2.0
+    assert Config(trigger="software", timeout_ms=500).stall_s == 1.5
+    assert Config(trigger="hardware", stall_ms=250).stall_s == 0.25
 
 
 @pytest.mark.parametrize("trigger", ["software", "free"])

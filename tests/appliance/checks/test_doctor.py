@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import socket
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -13,10 +15,22 @@ import pytest
 
 from appliance.checks.doctor import Finding, examine
 from appliance.config.line import Line
+from appliance.line.running_line import RunningLine
+from appliance.messages.schema import Alarm, Verdict
+from appliance.messages.subscriber import Subscriber
 from engines.recipe.bundle import Recipe
 from engines.recipe.model_config import TEMPLATE
 from engines.recipe.thresholds import FILE
-from tests.appliance.conftest import MadeEngine, MakeLine, emulated, on_air, plc_sim
+from tests.appliance.conftest import (
+    PATIENCE_S,
+    MadeEngine,
+    MakeLine,
+    assert_counted,
+    emulated,
+    plc_sim,
+    reasons,
+    wait_for,
+)
 
 HOST_CHECKS = {"receive buffer", "mtu"}  # what they find depends on the box
 
@@ -112,7 +126,7 @@ def test_missing_thresholds_are_found_with_the_command_that_makes_them(
     shutil.copytree(recipe.folder, copy)
     (copy / FILE).unlink()
     finding = findings(make_line(recipe=copy))["thresholds"]
-    assert (finding.outcome, f"run: calibrate thresholds --recipe {copy}" in finding.text) == ("failed", True)
+    assert (finding.outcome, "run: calibrate thresholds --line 3 " in finding.text) == ("failed", True)
 
 
 def test_an_engine_that_gives_no_numbers_is_found(make_line: MakeLine, recipe: Recipe, made_engine: MadeEngine) -> None:
@@ -157,13 +171,36 @@ def test_a_taken_port_is_found(make_line: MakeLine, recipe: Recipe) -> None:
     assert finding.text.startswith(f"publish.snapshot: {address}: Address already in use")
 
 
-@pytest.mark.usefixtures("made_engine")
-def test_a_line_that_runs_meanwhile_is_not_disturbed(make_line: MakeLine, recipe: Recipe) -> None:
-    line = make_line(recipe=recipe.folder)
-    with on_air(line) as station:
+def test_a_line_that_runs_meanwhile_is_not_disturbed(
+    make_line: MakeLine, recipe: Recipe, parts_folder: Path, made_engine: MadeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.line.recipe_at_work.load_engine", lambda *_: made_engine)
+    camera = {"kind": "replay", "source": str(parts_folder), "rate": 20, "loop": True}
+    line = make_line(recipe=recipe.folder, camera=camera, engine={"slots": 8}, decision={"deadline_ms": 2_000})
+    running = RunningLine(line)
+    with closing(running), closing(Subscriber(line, "watch", catch_up=True)) as subscriber:
+        running.start()
+        heard: list[Verdict] = []
+
+        def hear_more() -> None:
+            wanted = len(heard) + 3
+            while len(heard) < wanted:
+                message = subscriber.receive(PATIENCE_S)
+                assert message is not None, "silent"
+                assert not isinstance(message, Alarm), message
+                heard.extend([message] if isinstance(message, Verdict) else [])
+
+        hear_more()
+        before, since = len(running.events), time.monotonic()
         assert findings(line)["ports"].outcome == "warning"
-        station.publish()
-        assert station.publisher.seq == 1
+        while time.monotonic() < since + 0.5:  # what doctor does may take effect a little later
+            hear_more()
+        meanwhile = list(running.events)[before:]
+        with closing(Subscriber(line, "watch", catch_up=True)) as later:
+            wait_for(lambda: isinstance(later.receive(0.1), Verdict), "the snapshot's answer")
+    assert_counted(heard, len(heard))
+    assert set(reasons(heard)) == {""}, "all in time"
+    assert [event for event in meanwhile if not isinstance(event, Verdict)] == [], "nothing to tell"
 
 
 @pytest.mark.usefixtures("made_engine")
@@ -187,4 +224,4 @@ def test_the_archives_disk_is_looked_at(
 def test_thresholds_measured_by_another_engine_are_told(make_line: MakeLine, recipe: Recipe) -> None:
     finding = findings(make_line(recipe=recipe.folder, engine={"target": "openvino", "precision": "float32"}))["thresholds"]
     assert finding.outcome == "warning"
-    assert finding.text.startswith("measured by torch float32, this line runs openvino float32: calibrate thresholds --line 3;")
+    assert finding.text.startswith("measured by torch float32, this line runs openvino float32: calibrate thresholds --line 3 ")

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,36 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from appliance.checks.replay_comparison import CONDITIONS, Replayed, Tally, differences, find_archived, replay
+from appliance.checks.replay_comparison import CONDITIONS, Archived, Replayed, Tally, differences, find_archived, replay
 from appliance.cli.replay_report import ReplayReport
-from appliance.config.line import Line
+from appliance.config.line import Line, need_archive, need_journal
 from appliance.messages.schema import Region, TemplateMatch, Verdict
 from appliance.records.archive_files import entry
 from appliance.records.journal import Query
 from appliance.records.part_picture import part_picture
 from engines.common.errors import ConfigError
+from engines.common.geometry import Pixels
 from engines.common.images import read_image
 from engines.proof.admission import engine_folder, read_record
 from engines.proof.build import save_record
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import load_thresholds, save_thresholds
-from tests.appliance.conftest import MakeLine, inspect_all, make_verdict, reasons, verdicts_of
+from tests.appliance.conftest import MakeLine, inspect_all, loaded_recipe, make_verdict, reasons, verdicts_of
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 RECORDS = {"journal": {"file": "journal.db"}, "archive": {"folder": "frames", "passes": 1, "free_gb": 0}}
+
+
+def find(line: Line, query: Query = Query(), limit: int | None = None) -> list[Archived]:  # noqa: B008 - it is frozen
+    """What `inspect replay` finds."""
+    return find_archived(line.name, need_archive(line).folder, need_journal(line), query, limit)
+
+
+def picture_of(line: Line, part: int, epoch: int | None = None) -> tuple[Verdict, Pixels]:
+    """What `inspect show` shows."""
+    return part_picture(line.name, need_archive(line), need_journal(line), line.config.recipe, part, epoch)
+
+
 OPENVINO = {"target": "openvino", "precision": "float32"}
 
 
@@ -52,9 +66,9 @@ def test_a_replay_of_the_same_recipe_gives_every_bit_again(command: Command, rec
     line = recorded()
     verdicts = verdicts_of(inspect_all(line))
     assert len(verdicts) == 12
-    parts = find_archived(line, Query(), None)
+    parts = find(line)
     assert [part.verdict for part in parts] == verdicts, "oldest first"
-    assert [part.verdict for part in find_archived(line, Query(rejects=True), 3)] == [
+    assert [part.verdict for part in find(line, Query(rejects=True), 3)] == [
         verdict for verdict in verdicts if verdict.verdict == "reject"
     ][-3:], "of a limit the newest"
     done = command("inspect", "replay", *options(line))
@@ -125,7 +139,8 @@ def test_what_was_not_measured_is_told_apart_and_a_damaged_frame_is_a_difference
     stem = entry((line.file.parent / "frames"), measured[1])
     frame = stem.with_name(f"{stem.name}.png")
     frame.write_bytes(frame.read_bytes()[:3_000])
-    found = list(replay(line, line.config.recipe, find_archived(line, Query(), None)))
+    with closing(loaded_recipe(line)) as loaded:
+        found = list(replay(loaded, find(line)))
     assert [(part.was.seq, part.by_circumstances) for part in found] == [(seq, True) for seq in (1, 2, 3)] + [
         (seq, False) for seq in (1, 2, 3)
     ]
@@ -168,13 +183,13 @@ def test_show_writes_the_parts_picture_or_says_why_there_is_none(
         (good.part_id, None, f"part {good.part_id}: pass, no picture: archive.passes = 0 of passes are kept"),
     ):
         with pytest.raises(ConfigError, match=re.escape(complaint)):
-            part_picture(line, part, epoch)
+            picture_of(line, part, epoch)
     done = in_process("inspect", "show", *options(line), 1, "--output", "part.jpg")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: --output part.jpg: pictures are written as PNG; give a name that ends in .png\n"
 
 
-@pytest.mark.parametrize("look", [lambda line: part_picture(line, 1, None), lambda line: find_archived(line, Query(), None)])
+@pytest.mark.parametrize("look", [lambda line: picture_of(line, 1, None), lambda line: find(line)])
 @pytest.mark.parametrize(
     ("records", "complaint"),
     [

@@ -15,12 +15,11 @@ import psutil
 import pytest
 import zmq
 
-from appliance.config.line import Line, control_address, load_line
-from appliance.line.change_over import AlarmSender, ask_for_recipe
+from appliance.config.line import Line, load_line
 from appliance.line.running_line import RunningLine
 from appliance.messages.notices import Notice
+from appliance.messages.orders import AlarmSender, ask_for_recipe, orders_address
 from appliance.messages.schema import Alarm, RecipeAnswer, RecipeRequest
-from appliance.messages.subscriber import Subscriber
 from engines.common.errors import ConfigError
 from engines.common.line_file import write_line_recipe
 from engines.proof.admission import engine_folder
@@ -31,6 +30,7 @@ from tests.appliance.conftest import (
     MakeLine,
     assert_counted,
     inspect_process,
+    listen,
     read_events,
     verdicts_of,
     wait_for,
@@ -64,7 +64,7 @@ def _running(line: Line) -> Iterator[RunningLine]:
 
 
 def _ask(line: Line, folder: Path) -> RecipeAnswer:
-    answer = ask_for_recipe(line, folder, lambda _: None, 10, 60)
+    answer = ask_for_recipe(orders_address(line.name, line.config.publish), folder, lambda _: None, 10, 60)
     assert answer is not None, "the line did not answer"
     return answer
 
@@ -167,7 +167,7 @@ def test_one_change_at_a_time_and_only_readable_requests(
     go_on = threading.Event()
     with _running(looped), zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         monkeypatch.setattr("appliance.line.recipe_at_work.load_engine", lambda *_: (go_on.wait(20), made_engine)[1])
-        socket.connect(control_address(looped))
+        socket.connect(orders_address(looped.name, looped.config.publish))
 
         def ask(content: bytes) -> RecipeAnswer:
             socket.send(content)
@@ -197,10 +197,10 @@ def test_a_line_that_breaks_down_during_a_change_still_closes(
         try:
             running.start()
             wait_for(lambda: running._pipeline.station.frames, "a frame in flight")
-            socket.connect(control_address(looped))
+            socket.connect(orders_address(looped.name, looped.config.publish))
             socket.send(msgspec.json.encode(RecipeRequest(str(tmp_path / "other"))))
             wait_for(lambda: running.recipe_name == "other", "the change")
-            monkeypatch.setattr("appliance.line.running_line.judge", lambda *_: 1 / 0)
+            monkeypatch.setattr("appliance.line.decision.Decider.decide", lambda *_: 1 / 0)
             go_on.set()
             wait_for(lambda: not running.running, "the end")
         finally:
@@ -211,7 +211,7 @@ def test_a_line_that_breaks_down_during_a_change_still_closes(
 
 def test_a_process_beside_the_line_has_its_alarm_published(looped: Line, made_engine: MadeEngine) -> None:
     with _running(looped) as running:
-        sender, subscriber = AlarmSender(looped), Subscriber(looped, "watch")
+        sender, subscriber = AlarmSender(orders_address(looped.name, looped.config.publish)), listen(looped)
         heard: list[Alarm] = []
 
         def hear() -> bool:
@@ -257,7 +257,7 @@ def test_the_command_changes_the_line_and_its_file(
         assert "other, recipe" in unknown.stderr
     stopped = in_process(*words, tmp_path / "recipe")
     assert "line 3 does not run; it will start with recipe recipe" in stopped.stdout
-    assert load_line("3", looped.file.parent).config.recipe == "../recipe"
+    assert load_line("3", looped.file.parent).config.recipe == looped.file.parent.parent / "recipe"
 
 
 def test_only_the_recipe_of_a_line_file_is_written(tmp_path: Path) -> None:

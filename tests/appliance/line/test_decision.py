@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,18 @@ import pytest
 from appliance.line.decision import MOST_REGIONS, Decider
 from appliance.messages.schema import Region
 from engines.common.geometry import Geometry
+from engines.recipe.bundle import Recipe
+from engines.recipe.naming import Naming
 from tests.appliance.conftest import Floats, make_thresholds
+from tests.engines.made_recipe import made_manifest
 
 # A region of 128 x 256 frame pixels on a map of 64 x 64: a map pixel is 2 wide and 4 high.
 GEOMETRY = Geometry(frame=(300, 400), region=(10, 20, 128, 256), input_side=64)
+RECIPE = Recipe(Path("made"), made_manifest(GEOMETRY), "0" * 64, Naming(Path("made")))
 
 
 def decider(ignored: np.ndarray | None = None, **changes: Any) -> Decider:
-    return Decider(make_thresholds(**changes), GEOMETRY, ignored)
+    return Decider(RECIPE, make_thresholds(**changes), ignored)
 
 
 def empty_map() -> Floats:
@@ -60,7 +65,7 @@ def test_infinities_that_cancel_out_still_reject() -> None:
 
 
 def test_without_thresholds_nothing_passes() -> None:
-    uncalibrated = Decider(None, GEOMETRY, None)
+    uncalibrated = Decider(RECIPE, None, None)
     decision = uncalibrated.decide(empty_map(), scores(0.0))
     assert (decision.passed, decision.reason) == (False, "not-calibrated")
     assert uncalibrated.score_threshold is None

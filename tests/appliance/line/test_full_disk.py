@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from appliance.config.records import ArchiveConfig
 from appliance.messages.schema import Alarm, Heartbeat, Verdict
-from appliance.messages.subscriber import Subscriber
 from appliance.records.archive import Archive
 from appliance.records.journal import Query, audit, search
 from engines.recipe.bundle import Recipe
-from tests.appliance.conftest import PATIENCE_S, MakeLine, assert_counted, make_verdict, read_events, reasons, wait_for
+from tests.appliance.conftest import PATIENCE_S, MakeLine, assert_counted, listen, make_verdict, read_events, reasons, wait_for
 
 MEGABYTES, RESERVE_GB = 12, 0.006
 
@@ -66,7 +66,7 @@ def test_a_full_disk_stops_no_verdict_and_what_waited_is_journalled_later(
         )
         verdicts: list[Verdict] = []
         alarms: list[tuple[str, str, str]] = []
-        subscriber = Subscriber(line, "watch", catch_up=True)
+        subscriber = listen(line, catch_up=True)
 
         def told(severity: str, kind: str) -> list[str]:
             """Texts of such alarms, once everything that waits has been heard."""
@@ -114,7 +114,9 @@ def test_a_full_disk_stops_no_verdict_and_what_waited_is_journalled_later(
         journal = shutil.copy(disk / "journal.db", tmp_path)
         assert audit(Path(journal))[:4] == (len(verdicts), [], 0, 0)
         assert list(search(Path(journal), Query()))[::-1] == verdicts
-        assert all(file.stat().st_size for file in (disk / "archive").rglob("*.png"))
+        pictures = list((disk / "archive").rglob("*.png"))
+        assert pictures
+        assert all(file.stat().st_size for file in pictures)
 
 
 def told_of(place: Path) -> list[str]:
@@ -127,7 +129,9 @@ def test_the_archive_leaves_nothing_half_written_on_a_full_disk(tmp_path: Path) 
     noise = np.random.default_rng(1).integers(0, 256, (600, 600, 3), np.uint8)  # a megabyte, and a tenth of that for the map
     with small_disk(tmp_path / "disk") as (disk, _):
         config = ArchiveConfig(folder=Path(), free_gb=0)
-        archive = Archive(config, disk / "frames", "3", lambda severity, text, kind="": told.append((kind, text)))
+        archive = Archive(
+            replace(config, folder=disk / "frames"), "3", lambda severity, text, kind="": told.append((kind, text))
+        )
         fill(disk / "filler")
         os.truncate(disk / "filler", (MEGABYTES - 1) * 2**20 + 2**19)
         for seq in (1, 2, 3):

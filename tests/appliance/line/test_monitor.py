@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from appliance.line.monitor import FEWEST_SAMPLES, INNER, JOURNAL_BEGINS_S, MEDIAN_EVERY, PASSES, WINDOW, Monitor, score_band
+from appliance.host.time_limits import JOURNAL_SLOW_S
+from appliance.line.monitor import FEWEST_SAMPLES, INNER, MEDIAN_EVERY, PASSES, WINDOW, Monitor, score_band
 from appliance.line.running_line import RunningLine
 from appliance.messages.notices import Notice
 from appliance.messages.schema import Verdict
@@ -119,7 +120,7 @@ def test_parts_like_the_golden_samples_seldom_raise_a_drift(samples: int) -> Non
 
 def test_a_slow_journal_is_told_once_and_when_it_has_caught_up() -> None:
     monitor = Monitor()
-    waits = [0.0, JOURNAL_BEGINS_S, 5.1, 60.0, 4.0, 1.5, 5.5, 0.5, 0.0]
+    waits = [0.0, JOURNAL_SLOW_S, 5.1, 60.0, 4.0, 1.5, 5.5, 0.5, 0.0]
     told = [(wait, notice.severity, notice.kind) for wait in waits for notice in monitor.look_at_journal(wait)]
     assert told == [(5.1, "warning", "journal-slow"), (0.5, "info", "journal-slow")]
 

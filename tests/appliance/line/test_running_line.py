@@ -12,7 +12,7 @@ import pytest
 from appliance.line.running_line import RunningLine
 from appliance.messages.notices import Notice
 from appliance.messages.schema import Heartbeat, Verdict
-from appliance.messages.subscriber import Message, Subscriber
+from appliance.messages.subscriber import Message
 from engines.common.errors import RecipeError
 from engines.recipe.bundle import WEIGHTS, Recipe, load_recipe
 from engines.recipe.thresholds import FILE, load_thresholds, save_thresholds
@@ -21,10 +21,12 @@ from tests.appliance.conftest import (
     MakeLine,
     assert_counted,
     inspect_all,
+    listen,
     reasons,
     verdicts_of,
     wait_for,
 )
+from tests.virtual_line.product import DEFECTS
 
 
 def test_gives_one_measured_verdict_for_each_part_in_order(make_line: MakeLine, recipe: Recipe) -> None:
@@ -34,14 +36,13 @@ def test_gives_one_measured_verdict_for_each_part_in_order(make_line: MakeLine, 
     assert [verdict.source for verdict in verdicts] == [f"{i:03d}.png" for i in range(12)]
     assert all(verdict.recipe == recipe.digest and verdict.engine == "torch float32" for verdict in verdicts)
     assert all(verdict.simulated for verdict in verdicts)
-    for verdict in verdicts:
+    for verdict, defect in zip(verdicts, [None, *DEFECTS] * 2, strict=True):
         assert verdict.score is not None
         assert verdict.threshold is not None
-        passed = verdict.score <= verdict.threshold and not verdict.regions
-        assert (verdict.verdict, verdict.reason) == (("pass", "") if passed else ("reject", "defect"))
+        assert (verdict.score <= verdict.threshold and not verdict.regions) == (defect is None)
+        assert (verdict.verdict, verdict.reason) == (("reject", "defect") if defect else ("pass", ""))
         assert set(verdict.stages) == {"cut", "queue", "engine", "decide", "total"}
         assert verdict.captured < verdict.decided < verdict.deadline
-    assert any(verdict.reason == "defect" for verdict in verdicts), "ten of the twelve parts have a defect"
     assert Notice("info", "the replay is over") in events
 
 
@@ -64,7 +65,8 @@ def test_thresholds_of_another_engine_are_warned_of(tmp_path: Path, make_line: M
     events = inspect_all(make_line(recipe=tmp_path / "recipe"), parts=1)
     (warning,) = (event.text for event in events if isinstance(event, Notice) and event.severity == "warning")
     assert "its thresholds were got from scores of openvino int8, and torch float32 serves" in warning
-    assert warning.endswith("calibrate with: calibrate thresholds --line 3")
+    named = f"--line 3 --config-dir {tmp_path / 'lines'} --golden DIR"
+    assert warning.endswith(f"calibrate with: calibrate thresholds {named}"), "the line's file names no golden samples"
 
 
 def test_a_tampered_recipe_is_refused(tmp_path: Path, make_line: MakeLine, recipe: Recipe) -> None:
@@ -107,7 +109,7 @@ def test_a_running_line_tells_subscribers_its_verdicts_and_state(
 ) -> None:
     line = make_line(recipe=recipe.folder)
     heard: list[Message] = []
-    subscriber = Subscriber(line, "watch", catch_up=True)
+    subscriber = listen(line, catch_up=True)
     go_on = threading.Event()
     made_engine.act = lambda *_: go_on.wait(20)
     running = RunningLine(line, parts=3)

@@ -15,12 +15,11 @@ from typer.testing import CliRunner, Result
 from appliance.checks.doctor import Finding, examine
 from appliance.cli.main import app
 from appliance.config.line import Line, load_line
-from appliance.line.recipe_at_work import LoadedRecipe
+from appliance.line.recipe_at_work import recipe_of
 from appliance.line.running_line import RunningLine
-from appliance.line.threshold_offset import Sensitivity, set_sensitivity, tell
+from appliance.line.threshold_offset import Bound, Sensitivity, set_sensitivity, tell
 from appliance.messages.notices import Notice
 from appliance.messages.schema import Alarm, RecipeAnswer
-from appliance.messages.subscriber import Subscriber
 from engines.common.errors import ConfigError, EngineError, RecipeError
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.sensitivity_changes import (
@@ -41,6 +40,8 @@ from tests.appliance.conftest import (
     MadeEngine,
     MakeLine,
     inspect_all,
+    listen,
+    loaded_recipe,
     make_thresholds,
     reasons,
     verdicts_of,
@@ -132,7 +133,7 @@ def test_a_line_compares_with_what_the_operator_has_set(line: Line, made_engine:
         (-0.05, 1.06, "defect"),
     ):
         made_engine.act = at(share, thresholds)
-        set_sensitivity(line, offset, "otto", "", nobody)
+        set_sensitivity(recipe_of(line), Bound.of(line), offset, "otto", "", nobody)
         events = inspect_all(line, parts=1)
         (verdict,) = verdicts_of(events)
         assert (verdict.reason, verdict.threshold) == (reason, thresholds.score_threshold * (1 - offset))
@@ -151,7 +152,7 @@ def test_regions_are_found_at_the_moved_pixel_threshold(line: Line, made_engine:
 
     made_engine.act = act
     assert reasons(verdicts_of(inspect_all(line, parts=1))) == [""]
-    set_sensitivity(line, 0.05, "otto", "", nobody)
+    set_sensitivity(recipe_of(line), Bound.of(line), 0.05, "otto", "", nobody)
     (verdict,) = verdicts_of(inspect_all(line, parts=1))
     assert (verdict.reason, len(verdict.regions)) == ("defect", 1)
 
@@ -160,7 +161,7 @@ def test_a_running_line_takes_a_change_over_at_once_and_publishes_it(line: Line,
     _, thresholds = calibrated(line)
     made_engine.act = at(0.97, thresholds)
     heard: list[Alarm] = []
-    subscriber = Subscriber(line, "watch")
+    subscriber = listen(line)
 
     def hear(count: int) -> bool:
         message = subscriber.receive(0.1)
@@ -212,18 +213,20 @@ def test_a_line_that_refuses_leaves_everything_as_it_was(line: Line, before: str
     recipe, _ = calibrated(line)
     file = recipe.folder / FILE
     if before == "good":
-        set_sensitivity(line, 0.1, "otto", "", nobody)
+        set_sensitivity(recipe_of(line), Bound.of(line), 0.1, "otto", "", nobody)
     elif before == "damaged":
         file.write_text("{")
     content = file.read_bytes() if file.exists() else None
     files = {one.name for one in recipe.folder.iterdir()}
     with pytest.raises(EngineError, match="goes on as it was, and nothing was written: no memory"):
-        set_sensitivity(line, 0.0, "otto", "", lambda _: RecipeAnswer("failed", "no memory"))
+        set_sensitivity(recipe_of(line), Bound.of(line), 0.0, "otto", "", lambda _: RecipeAnswer("failed", "no memory"))
     assert (file.read_bytes() if file.exists() else None) == content
     assert {one.name for one in recipe.folder.iterdir()} == files
     if kept is not None:
         assert [one.offset for one in load_changes(recipe.folder)] == kept
-    outcome = set_sensitivity(line, 0.0, "otto", "", lambda _: RecipeAnswer("loading", "still loading; see its log"))
+    outcome = set_sensitivity(
+        recipe_of(line), Bound.of(line), 0.0, "otto", "", lambda _: RecipeAnswer("loading", "still loading; see its log")
+    )
     assert outcome == "written, but still loading; see its log"
 
 
@@ -242,23 +245,26 @@ def test_a_damaged_file_is_refused_and_a_reset_mends_it(line: Line, made_engine:
         file.write_bytes(content)
         with pytest.raises(RecipeError, match=r"sensitivity\.json: the sensitivity cannot be read"):
             load_changes(recipe.folder)
-    for refused in (lambda: LoadedRecipe(line, recipe.folder), lambda: set_sensitivity(line, 0.05, "otto", "", nobody)):
+    for refused in (
+        lambda: loaded_recipe(line),
+        lambda: set_sensitivity(recipe_of(line), Bound.of(line), 0.05, "otto", "", nobody),
+    ):
         with pytest.raises(RecipeError, match=r"sensitivity\.json: .*: inspect sensitivity --line LINE --reset"):
             refused()
     assert file.read_bytes() == b"{"
     assert doctors(line).outcome == "failed"
-    set_sensitivity(line, 0.0, "anna", "", nobody)
+    set_sensitivity(recipe_of(line), Bound.of(line), 0.0, "anna", "", nobody)
     assert [(one.offset, one.by) for one in load_changes(recipe.folder)] == [(0.0, "anna")]
     assert (recipe.folder / "sensitivity.damaged-1.json").read_bytes() == b"{", "kept aside"
 
 
 def test_a_new_calibration_ends_it_and_that_is_said(line: Line, made_engine: MadeEngine) -> None:
     recipe, thresholds = calibrated(line)
-    set_sensitivity(line, -0.1, "otto", "batch 7", nobody)
+    set_sensitivity(recipe_of(line), Bound.of(line), -0.1, "otto", "batch 7", nobody)
     assert doctors(line).outcome == "warning"
     assert LESS_FOUND in " ".join(run(line).output.split())
     save_thresholds(recipe.folder, msgspec.structs.replace(thresholds, version=thresholds.version + 1))
-    with closing(LoadedRecipe(line, recipe.folder)) as loaded:
+    with closing(loaded_recipe(line)) as loaded:
         assert loaded.sensitivity.offset == 0.0
         assert loaded.decider.score_threshold == thresholds.score_threshold
         told: list[str] = []
@@ -272,16 +278,15 @@ def test_a_new_calibration_ends_it_and_that_is_said(line: Line, made_engine: Mad
 
 
 def test_the_quality_engineer_may_narrow_it(line: Line, made_engine: MadeEngine) -> None:
-    recipe, _ = calibrated(line)
-    set_sensitivity(line, 0.1, "otto", "", nobody)
+    set_sensitivity(recipe_of(line), Bound.of(line), 0.1, "otto", "", nobody)
     line.file.write_text(line.file.read_text().replace("deadline_ms", "max_sensitivity = 0.05\ndeadline_ms"))
     narrowed = load_line(line.name, line.file.parent)
     with pytest.raises(ConfigError, match=r"max_sensitivity = 0\.05 allows -5 % to \+5 %, and not sensitivity \+10 %"):
-        LoadedRecipe(narrowed, recipe.folder)
+        loaded_recipe(narrowed)
     with pytest.raises(ConfigError, match="or end it: inspect sensitivity --line 3 --reset"):
-        set_sensitivity(narrowed, -0.051, "otto", "", nobody)
-    set_sensitivity(narrowed, -0.05, "otto", "", nobody)
-    with closing(LoadedRecipe(narrowed, recipe.folder)) as loaded:
+        set_sensitivity(narrowed.config.recipe, Bound.of(narrowed), -0.051, "otto", "", nobody)
+    set_sensitivity(narrowed.config.recipe, Bound.of(narrowed), -0.05, "otto", "", nobody)
+    with closing(loaded_recipe(narrowed)) as loaded:
         assert loaded.sensitivity.offset == -0.05
 
 
@@ -290,7 +295,7 @@ def test_the_command_shows_what_holds_and_its_history(line: Line) -> None:
     done = run(line, "-2.5%", "--by", "anna")
     assert done.exit_code == 0, done.output
     assert "line 3 does not run; it will start with this" in done.output
-    set_sensitivity(line, 0.2, "otto", "[batch 7]", nobody)
+    set_sensitivity(recipe_of(line), Bound.of(line), 0.2, "otto", "[batch 7]", nobody)
     shown = run(line).output
     assert "line 3: sensitivity +20 %" in shown
     assert f"{thresholds.score_threshold * 0.8:.6g}" in shown

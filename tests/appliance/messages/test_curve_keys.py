@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import stat
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,8 @@ import pytest
 from appliance.config.line import Line
 from appliance.messages.curve_keys import make_keys
 from appliance.messages.publisher import Publisher
-from appliance.messages.subscriber import Subscriber
 from engines.common.errors import ConfigError
-from tests.appliance.conftest import MakeLine, on_air, wait_for
+from tests.appliance.conftest import MakeLine, listen, on_air, wait_for
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def addresses(make_line: MakeLine) -> dict[str, object]:
 def test_a_listed_client_hears_and_catches_up(line: Line) -> None:
     with on_air(line) as station:
         station.publish(3)
-        subscriber = Subscriber(line, "plc", catch_up=True)
+        subscriber = listen(line, "plc", catch_up=True)
         seen: list[int] = []
 
         def hear() -> bool:
@@ -58,7 +60,7 @@ def test_a_stranger_hears_nothing_while_a_listed_client_does(
         shutil.copy(tmp_path / "lines" / "keys" / "line.key", tmp_path / "lines" / "foreign" / "line.key")
         theirs = make_line(publish=at | {"keys": "foreign"})
     with on_air(line):
-        outside, inside = Subscriber(theirs, "watch"), Subscriber(line, "watch")
+        outside, inside = listen(theirs), listen(line)
         try:
             heard = 0
             while heard < 5:
@@ -72,23 +74,58 @@ def test_a_stranger_hears_nothing_while_a_listed_client_does(
 
 def test_making_keys_keeps_those_there_are_and_hides_the_secrets(tmp_path: Path) -> None:
     made = make_keys(tmp_path, ["plc"])
-    assert [file.relative_to(tmp_path).as_posix() for file in made] == ["line.key", "clients/plc.key"]
+    assert made == [(tmp_path / "line.key", True), (tmp_path / "clients" / "plc.key", True)]
     before = {file: file.read_bytes() for file in tmp_path.rglob("*.key*")}
-    assert [file.name for file in make_keys(tmp_path, ["plc", "office"])] == ["office.key"]
+    again = make_keys(tmp_path, ["plc", "office"])
+    assert [(pair.public.name, pair.made) for pair in again] == [("line.key", False), ("plc.key", False), ("office.key", True)]
     assert {file: file.read_bytes() for file in before} == before
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.rglob("*.key_secret")} == {0o600}
 
 
-def test_missing_keys_are_named_with_what_makes_them(make_line: MakeLine, line: Line) -> None:
-    bare = make_line(publish=addresses(make_line) | {"keys": "nowhere"})
-    with pytest.raises(ConfigError, match=r"nowhere/line\.key_secret: no usable key; make it with: inspect keys"):
-        Publisher(bare, simulated=False)
-    with pytest.raises(ConfigError, match=r"clients/office\.key_secret: no usable key"):
-        Subscriber(line, "office")
+def test_the_advice_for_a_missing_key_is_the_command_that_makes_it(
+    make_line: MakeLine, line: Line, in_process: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    def follow(advice: str) -> list[str]:
+        """Do what a message says literally; returns what that tells."""
+        done = in_process(*shlex.split(advice.partition("make it with: ")[2]))
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+    watch = ("inspect", "watch", "--line", line.name, "--config-dir", line.file.parent, "--client", "nobody")
+    refused = in_process(*watch)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "clients/nobody.key_secret: no such key; on another box, copy it from the line's;" in refused.stderr
+    told = follow(refused.stderr)
+    listen(line, "nobody").close()
+    keys = line.config.publish.keys
+    assert told == [
+        f"kept {keys}/line.key and {keys}/line.key_secret",
+        f"made {keys}/clients/nobody.key and {keys}/clients/nobody.key_secret",
+    ]
+
+    bare = make_line(publish=addresses(make_line) | {"keys": "to be made"})
+
+    def publisher() -> Publisher:
+        return Publisher(bare.name, bare.config.publish, bare.file, simulated=False)
+
+    with pytest.raises(ConfigError, match=r"to be made/line\.key_secret: no such key; make it with: inspect keys") as missing:
+        publisher()
+    follow(str(missing.value))
+    publisher().close()
+
+
+def test_a_damaged_key_is_not_kept_for_good(line: Line, tmp_path: Path) -> None:
+    keys = tmp_path / "lines" / "keys"
+    (keys / "clients" / "plc.key_secret").write_text("not a key")
+    with pytest.raises(ConfigError, match=r"no usable key \(.*\); mend its rights, or remove it, and then: on another box"):
+        listen(line, "plc")
+    (keys / "line.key").unlink()
+    with pytest.raises(ConfigError, match=r"line\.key: no such key; on another box, copy it from the line's$"):
+        listen(line, "watch")
 
 
 def test_a_public_key_in_the_place_of_a_secret_one_is_refused(line: Line, tmp_path: Path) -> None:
     clients = tmp_path / "lines" / "keys" / "clients"
     shutil.copy(clients / "plc.key", clients / "plc.key_secret")
     with pytest.raises(ConfigError, match=r"plc\.key_secret: holds no secret key"):
-        Subscriber(line, "plc")
+        listen(line, "plc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TypeVar
@@ -11,8 +12,9 @@ import pytest
 import zmq
 
 from appliance.config.line import Line
+from appliance.messages.clock import utc_now
 from appliance.messages.publisher import KEPT, Publisher
-from appliance.messages.schema import Alarm, Heartbeat, Snapshot, SnapshotRequest, Verdict
+from appliance.messages.schema import TOPICS, Alarm, Heartbeat, Snapshot, SnapshotRequest, Verdict
 from engines.common.errors import ConfigError
 from tests.appliance.conftest import MakeLine, OnAir, make_verdict, on_air, wait_for
 
@@ -48,6 +50,27 @@ def connect() -> Iterator[Connect]:
             socket.close()
 
 
+def test_what_is_published_is_what_the_table_of_topics_says(line: Line, station: OnAir, connect: Connect) -> None:
+    everything = connect(zmq.SUB, line.config.publish.verdicts)
+    everything.subscribe("")
+    heard: dict[bytes, set[bytes]] = {}
+    until = time.monotonic() + 20
+    while len(heard) < len(TOPICS) and time.monotonic() < until:
+        station.publish(verdict="reject", reason="defect")
+        alarm = Alarm(line="3", epoch=station.publisher.epoch, seq=1, time=utc_now(), severity="error", kind="stall", text="it")
+        station.do(lambda alarm=alarm: station.publisher.publish_alarm(alarm))
+        while everything.poll(50):
+            topic, content = everything.recv_multipart()
+            heard.setdefault(topic, set()).add(content)
+    rows = {topic.of("3"): topic for topic in TOPICS}
+    assert set(heard) == set(rows)
+    for topic, contents in heard.items():
+        for content in contents:
+            assert type(msgspec.json.decode(content, type=rows[topic].message)) is rows[topic].message
+    periods = {topic.name: topic.period_s for topic in TOPICS if topic.period_s}
+    assert periods == {"heartbeat": 0.1}
+
+
 def hear(socket: zmq.Socket[bytes], topic: str, kind: type[T]) -> T:
     """The next message of a topic."""
     while True:
@@ -74,6 +97,23 @@ def test_every_verdict_goes_out_and_rejects_on_a_topic_of_their_own(station: OnA
         if topic != b"3/heartbeat":
             topics.append((topic.decode(), msgspec.json.decode(content, type=Verdict).seq))
     assert topics == [("3/verdict", 1), ("3/verdict", 2), ("3/reject", 2), ("3/verdict", 3)]
+
+
+def test_what_goes_out_is_what_the_table_of_topics_names(station: OnAir, line: Line, connect: Connect) -> None:
+    socket = connect(zmq.SUB, line.config.publish.verdicts)
+    socket.subscribe("")  # whatever it is called
+    heard = {socket.recv_multipart()[0]: 1}  # it is listened to
+    station.publish()
+    station.publish(verdict="reject", reason="late")
+    alarm = Alarm(line="3", epoch=1, seq=2, time=utc_now(), severity="warning", text="made")
+    station.do(lambda: station.publisher.publish_alarm(alarm))
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:  # longer than anything waits that goes out by itself
+        topic, content = socket.recv_multipart()
+        heard[topic] = heard.get(topic, 0) + 1
+        assert msgspec.json.decode(content).keys() >= {"line", "epoch", "seq", "time"}
+    assert set(heard) == {f"{line.name}/{topic}".encode() for topic in TOPICS}
+    assert heard[b"3/heartbeat"] > 2, "time enough"
 
 
 def test_heartbeats_tell_how_far_the_line_is(station: OnAir, line: Line, connect: Connect) -> None:
@@ -144,7 +184,7 @@ def test_a_subscriber_that_does_not_read_holds_nobody_up(station: OnAir, line: L
 
 
 def test_a_sequence_with_a_gap_cannot_be_published(line: Line) -> None:
-    publisher = Publisher(line, simulated=False)
+    publisher = Publisher(line.name, line.config.publish, line.file, simulated=False)
     try:
         with pytest.raises(AssertionError, match="without a gap"):
             publisher.publish_verdict(make_verdict(2))
@@ -154,6 +194,6 @@ def test_a_sequence_with_a_gap_cannot_be_published(line: Line) -> None:
 
 def test_a_second_line_on_the_same_address_is_refused_and_leaves_the_first_alone(station: OnAir, line: Line) -> None:
     with pytest.raises(ConfigError, match=r"publish\.verdicts: tcp://.* cannot be bound .*is this line running already\?"):
-        Publisher(line, simulated=False)
+        Publisher(line.name, line.config.publish, line.file, simulated=False)
     station.publish()
     assert station.publisher.seq == 1

@@ -10,8 +10,6 @@ import msgspec
 
 from appliance.messages.schema import (
     MESSAGES,
-    TOPICS,
-    Heartbeat,
     Reason,
     ReasonCode,
     Region,
@@ -77,6 +75,7 @@ def test_a_snapshot_request_round_trips() -> None:
     assert msgspec.json.decode(msgspec.json.encode(request), type=SnapshotRequest) == request
 
 
-def test_the_table_of_topics_is_complete() -> None:
-    assert list(TOPICS) == ["verdict", "reject", "heartbeat", "alarm"]
-    assert {field.name for field in msgspec.structs.fields(Heartbeat)} >= {"line", "epoch", "seq", "time", "state"}
+def test_every_reason_has_a_number_and_a_meaning() -> None:
+    assert {ReasonCode.of(reason) for reason in get_args(Reason)} == set(ReasonCode)
+    assert all(code.meaning for code in ReasonCode)
+    assert ReasonCode(5) is ReasonCode.ENGINE_FAULT

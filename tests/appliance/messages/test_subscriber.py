@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from appliance.config.line import Line
 from appliance.messages.publisher import KEPT
 from appliance.messages.schema import Alarm, Heartbeat, Verdict
 from appliance.messages.subscriber import Liveness, Message, Subscriber
-from tests.appliance.conftest import PATIENCE_S, MakeLine, on_air, wait_for
+from tests.appliance.conftest import PATIENCE_S, MakeLine, listen, on_air, wait_for
 
 Subscribe = Callable[..., Subscriber]
 
@@ -28,8 +29,8 @@ def subscribe(line: Line) -> Iterator[Subscribe]:
     """A function that makes subscribers, which are closed at the end."""
     made: list[Subscriber] = []
 
-    def make(of: Line = line, **settings: bool) -> Subscriber:
-        made.append(Subscriber(of, "watch", **settings))
+    def make(of: Line = line, **settings: Any) -> Subscriber:
+        made.append(listen(of, **settings))
         return made[-1]
 
     yield make

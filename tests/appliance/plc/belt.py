@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from appliance.host.time_limits import PLC_PERIOD_S, PLC_PRESSED_S, REJECT_OLDEST_S
 from appliance.messages.schema import HEARTBEAT_PERIOD_S, SILENT_AFTER_S
-from appliance.plc.bridge import OLDEST_S, PERIOD_S, PRESSED_PERIOD_S
 from appliance.plc.handshake import Handshake, Status
 from appliance.plc.image import (
     IMAGE_BYTES,
@@ -173,7 +173,7 @@ class Belt:
         passed = (part.good or self.simulated) and not late
         given_ms = self.now_ms + min(latency_ms, self.deadline_ms)
         given_ms = max(given_ms, self.results[-1].given_ms if self.results else 0)
-        until_ms = self.now_ms + self.deadline_ms if passed else given_ms + ms(OLDEST_S)
+        until_ms = self.now_ms + self.deadline_ms if passed else given_ms + ms(REJECT_OLDEST_S)
         verdict, reason = (PASS, 0) if passed else (REJECT, LATE if late else 1)
         slot = Slot(self.epoch, self.newest_id, verdict, reason, 0.5, 1)
         if number in self.unheard:
@@ -199,7 +199,7 @@ class Belt:
     def _carry(self) -> None:
         """The bridge's exchange with the PLC's memory."""
         self.before = self.memory
-        period_ms = ms(PRESSED_PERIOD_S if self.bridge.pressed else PERIOD_S)
+        period_ms = ms(PLC_PRESSED_S if self.bridge.pressed else PLC_PERIOD_S)
         if self.now_ms < self.bridge_stands_until_ms or not (self.urgent or self.now_ms >= self.exchange_ms + period_ms):
             return
         self.exchange_ms, self.urgent = self.now_ms, False

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from appliance.host.time_limits import PLC_SETTLE_S, PLC_STALE_S
 from appliance.plc.handshake import Handshake, Status
 from appliance.plc.image import (
     EMPTY,
@@ -27,7 +28,7 @@ from appliance.plc.image import (
     image_rows,
     to_registers,
 )
-from appliance.plc.sim.program import SETTLE_S, STALE_S, Event, Memory, Missed, PlcProgram, Seen, Taken
+from appliance.plc.sim.program import Event, Memory, Missed, PlcProgram, Seen, Taken
 
 RUNNING = Status(STATE_CODES["running"], valid=True, simulated=True)
 EPOCH, PASS, REJECT = 77, VERDICT_CODES["pass"], VERDICT_CODES["reject"]
@@ -246,7 +247,7 @@ class Line:
     def __init__(self, program: PlcProgram) -> None:
         self.program, self.heartbeat, self.now_s = program, 0, 0.0
         for _ in range(4):
-            self.cycle(seconds=SETTLE_S / 2)
+            self.cycle(seconds=PLC_SETTLE_S / 2)
 
     def cycle(self, *results: Slot, seconds: float = 0.01, beat: bool = True, **changes: int) -> list[Event]:
         self.heartbeat += beat
@@ -288,9 +289,9 @@ def test_the_program_takes_no_result_that_is_not_complete_or_of_another_epoch(li
 
 def test_the_program_takes_nothing_while_the_line_is_not_valid(line: Line) -> None:
     assert line.cycle(result(1), valid=0) == []
-    assert line.cycle(result(1), beat=False, seconds=STALE_S + 0.01) == []
+    assert line.cycle(result(1), beat=False, seconds=PLC_STALE_S + 0.01) == []
     assert line.cycle(result(1)) == [], "not at once: this may have been written before the interruption"
-    assert line.cycle(result(1), seconds=1.1 * SETTLE_S) == [Taken(result(1))]
+    assert line.cycle(result(1), seconds=1.1 * PLC_SETTLE_S) == [Taken(result(1))]
 
 
 def test_a_line_whose_heartbeat_never_moved_is_not_valid() -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from appliance.config.line import Line, need_plc
-from appliance.line.change_over import AlarmSender
+from appliance.host.time_limits import REJECT_OLDEST_S
 from appliance.messages.clock import utc_now
-from appliance.messages.subscriber import Subscriber
-from appliance.plc import make_plc
-from appliance.plc.bridge import OLDEST_S, Bridge, result_of, seconds_left
-from tests.appliance.conftest import MakeLine, make_verdict, on_air, plc_sim, read_events, taken_by, wait_for
+from appliance.messages.orders import AlarmSender, orders_address
+from appliance.plc.bridge import Bridge, result_of, seconds_left
+from tests.appliance.conftest import MakeLine, listen, make_verdict, on_air, plc_of, plc_sim, read_events, taken_by, wait_for
 
+# Real servers and clients, told to be silent, gone and back.
+pytestmark = pytest.mark.slow
 KINDS = ("modbus", "modbus-server", "opcua", "s7")
 CLIENT_KINDS = ("modbus", "s7")  # the bridge connects to the PLC
 
@@ -51,10 +52,10 @@ class Carrying:
         self.alarms: list[tuple[str, str, str]] = []
         self.line_hears = line_hears
         self._stop = threading.Event()
-        self._subscriber = Subscriber(line, "plc", catch_up=True)
+        self._subscriber = listen(line, "plc", catch_up=True)
         self.bridge = Bridge(
             self._subscriber,
-            make_plc(line),
+            plc_of(line),
             need_plc(line).silent_ms / 1000,
             lambda level, text, _: self.said.append((level, text)),
             lambda *alarm: self.alarms.append(alarm) or self.line_hears,
@@ -91,7 +92,7 @@ def last_status(log: Path) -> tuple[bool, str] | None:
 
 def until_of(line: Line) -> str:
     """What a PLC has told when it is ready: one that connects to the bridge waits for it."""
-    return "connected" if need_plc(line).__struct_config__.tag in CLIENT_KINDS else "started"
+    return "connected" if need_plc(line).answers_by else "started"
 
 
 # Every kind
@@ -247,7 +248,7 @@ def test_while_the_plc_is_away_results_are_withdrawn_and_the_alarm_repeated_unti
 def test_a_result_is_shown_no_longer_than_its_deadline_allows_whatever_the_clock_does() -> None:
     verdict = make_verdict(1)
     assert 19.9 < seconds_left(verdict) <= 20
-    assert OLDEST_S - 0.1 < seconds_left(make_verdict(1, verdict="reject", reason="defect")) <= OLDEST_S
+    assert REJECT_OLDEST_S - 0.1 < seconds_left(make_verdict(1, verdict="reject", reason="defect")) <= REJECT_OLDEST_S
     later = make_verdict(1, decided="2100-01-01T00:00:00+00:00", deadline="2100-01-01T00:00:01+00:00")
     assert seconds_left(later) == 1, "the clock was set back since"
     past = make_verdict(1, decided="2000-01-01T00:00:00+00:00", deadline="2000-01-01T00:00:01+00:00")
@@ -257,7 +258,7 @@ def test_a_result_is_shown_no_longer_than_its_deadline_allows_whatever_the_clock
 
 
 def test_lost_verdicts_are_told_and_set_the_overrun_bit(modbus: Line, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.messages.subscriber.SNAPSHOT_TIMEOUT_MS", 0)
+    monkeypatch.setattr("appliance.messages.subscriber.SNAPSHOT_ANSWER_S", 0)
     with plc_sim(modbus, log), on_air(modbus) as station:
         station.publish(2)
         with carrying(modbus) as bridge:
@@ -266,7 +267,7 @@ def test_lost_verdicts_are_told_and_set_the_overrun_bit(modbus: Line, log: Path,
 
 
 def test_an_alarm_reaches_a_running_line_only(modbus: Line) -> None:
-    alarms = AlarmSender(modbus)
+    alarms = AlarmSender(orders_address(modbus.name, modbus.config.publish))
     try:
         assert alarms.send("error", "nobody is there", "plc-lost") is False
     finally:

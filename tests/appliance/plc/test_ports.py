@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 
 from appliance.config.line import Line, need_plc
-from appliance.plc import PlcError, make_plc
+from appliance.plc import PlcError
 from appliance.plc.bridge import result_of
 from appliance.plc.image import STATE_CODES, LineBlock, PlcBlock
+from appliance.plc.sim import make_side
 from engines.common.errors import ConfigError
-from tests.appliance.conftest import MakeLine, make_verdict, plc_sim
+from tests.appliance.conftest import MakeLine, make_verdict, plc_of, plc_sim
 from tests.appliance.plc.test_kinds import table_of
+from tests.house.base_only import Absent
 
 
 @pytest.fixture
@@ -31,13 +34,13 @@ def log(tmp_path: Path) -> Path:
 
 
 def raw(line: Line) -> Any:
-    plc = make_plc(line)
+    plc = plc_of(line)
     plc.connect()
     return plc
 
 
 def test_a_plc_that_has_no_such_registers_refuses_by_name(modbus: Line, make_line: MakeLine, log: Path) -> None:
-    port = need_plc(modbus).port
+    port = int(need_plc(modbus).where.rpartition(":")[2])
     with plc_sim(modbus, log):
         shifted = make_line(plc=table_of("modbus", port) | {"base": 5_000})
         plc = raw(shifted)
@@ -152,7 +155,7 @@ def test_a_port_that_is_taken_is_told(make_line: MakeLine, free_ports: Callable[
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
-        plc = make_plc(make_line(plc=table_of(kind, port)))
+        plc = plc_of(make_line(plc=table_of(kind, port)))
         try:
             with pytest.raises(PlcError, match=rf"127\.0\.0\.1:{port} cannot be bound"):
                 plc.connect()
@@ -160,14 +163,28 @@ def test_a_port_that_is_taken_is_told(make_line: MakeLine, free_ports: Callable[
             plc.close()
 
 
-@pytest.mark.parametrize(("kind", "package"), [("opcua", "asyncua"), ("s7", "snap7")])
+@pytest.mark.parametrize("made", [plc_of, lambda line: make_side(need_plc(line), line.file)])
+@pytest.mark.parametrize(
+    ("kind", "package", "extra"),
+    [
+        ("modbus", "pymodbus", "modbus"),
+        ("modbus-server", "pymodbus", "modbus"),
+        ("opcua", "asyncua", "opcua"),
+        ("s7", "snap7", "s7"),
+    ],
+)
 def test_a_missing_package_is_named_with_what_installs_it(
-    make_line: MakeLine, monkeypatch: pytest.MonkeyPatch, kind: str, package: str
+    make_line: MakeLine,
+    monkeypatch: pytest.MonkeyPatch,
+    made: Callable[[Line], object],
+    kind: str,
+    package: str,
+    extra: str,
 ) -> None:
-    import sys
-
-    for name in [name for name in sys.modules if name.startswith(("appliance.plc.", package))]:
+    for name in [name for name in sys.modules if name.startswith(("appliance.plc.ports.", package))]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigError, match=rf"needs the package .*pip install 'tfa-inspect\[{kind}\]'"):
-        make_plc(make_line(plc=table_of(kind, 4840)))
+    monkeypatch.setattr(sys, "meta_path", [Absent(frozenset({package})), *sys.meta_path])
+    line = make_line(plc=table_of(kind, 4840))
+    told = rf"plc\.kind = \"{kind}\" needs the library {package}; run: pip install 'tfa-inspect\[{extra}\]'"
+    with pytest.raises(ConfigError, match=told):
+        made(line)

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 import appliance.plc
+from appliance.host.time_limits import PLC_STALE_S
 from appliance.plc.image import LINE_FIELDS, LINE_SPAN, PLC_FIELDS, PLC_SPAN, SLOT_FIELDS, SLOTS, Field
-from appliance.plc.sim.program import STALE_S
 from tests.appliance.plc.belt import Belt, Part
 from tests.appliance.plc.structured_text import ArrayOf, Program, StructuredTextError, parse
 
@@ -297,7 +297,7 @@ def test_the_types_of_the_file_are_the_process_image() -> None:
 def test_the_constants_of_the_file_are_those_of_the_line() -> None:
     constants = {name: one.initial for name, one in PROGRAM.variables.items() if one.section == "VAR CONSTANT"}
     assert constants == {
-        "STALE": timedelta(seconds=STALE_S),
+        "STALE": timedelta(seconds=PLC_STALE_S),
         "MARGIN": timedelta(milliseconds=100),
         "SLOTS": SLOTS,
         "BELT": 64,

@@ -9,6 +9,7 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from appliance.config.records import ArchiveConfig
 from appliance.line.running_line import RunningLine
@@ -43,7 +44,7 @@ def a_verdict(seq: int, reject: bool = True, day: str = "2026-11-22", epoch: int
 def archived(folder: Path, config: ArchiveConfig, verdicts: list[Verdict], side: int = 64) -> None:
     """Have frames of noise archived, one after the other, as a line does after a start."""
     rng = np.random.default_rng(1)
-    archive = Archive(config, folder, "3", unexpected)
+    archive = Archive(replace(config, folder=folder), "3", unexpected)
     wait_for(lambda: archive._stock.total == ours(folder), "what is there to be counted")
     for verdict in verdicts:
         image = rng.integers(0, 256, (side, side, 3), np.uint8)
@@ -67,7 +68,7 @@ def test_a_frame_and_its_map_come_back_byte_for_byte(tmp_path: Path, grey: bool)
     image = save_noise(tmp_path / "frames", 1, side=50, grey=grey)[0]
     image = np.asfortranarray(image)  # as a driver may lay it out
     frame_map = np.random.default_rng(2).normal(size=(32, 48)).astype(np.float32)
-    archive = Archive(ALL, tmp_path / "not" / "there", "3", unexpected)
+    archive = Archive(replace(ALL, folder=tmp_path / "not" / "there"), "3", unexpected)
     archive.offer(a_verdict(7), image, frame_map, (5, 6, 40, 41))
     archive.close()
     folder = tmp_path / "not" / "there"
@@ -87,7 +88,7 @@ def test_frames_that_come_fast_are_written_unpacked_and_as_losslessly(tmp_path: 
     part = np.asarray(cv2.GaussianBlur(save_noise(tmp_path / "frames", 1, 512, grey)[0], (9, 9), 0), np.uint8)
     files = {packed: encode(part, None, REGION, packed) for packed in (True, False)}
     assert len(files[True][".png"]) < 0.8 * part.nbytes < len(files[False][".png"])
-    archive = Archive(ALL, tmp_path, "3", unexpected)
+    archive = Archive(replace(ALL, folder=tmp_path), "3", unexpected)
     for seq in (1, 2, 3):
         archive.offer(a_verdict(seq), part, None, REGION)
     archive.close()
@@ -176,7 +177,7 @@ def test_what_a_kill_left_half_written_goes_at_the_next_start(tmp_path: Path) ->
 
 def test_frames_beyond_the_places_are_left_out_and_told_and_rejects_have_places_of_their_own(tmp_path: Path) -> None:
     told: list[tuple[str, str, str]] = []
-    archive = Archive(ALL, tmp_path, "3", lambda *notice: told.append(notice))  # type: ignore[arg-type]
+    archive = Archive(replace(ALL, folder=tmp_path), "3", lambda *notice: told.append(notice))  # type: ignore[arg-type]
     hold = threading.Event()
     archive._write = lambda _: hold.wait(20)  # type: ignore[assignment,method-assign]
     image = np.zeros((64, 64), np.uint8)
@@ -224,7 +225,9 @@ def test_a_folder_that_cannot_be_written_is_told_once_and_inspection_goes_on(
 def test_an_alarm_is_over_after_a_time_without_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     (tmp_path / "frames").write_text("in the way")
-    archive = Archive(ALL, tmp_path / "frames", "3", lambda severity, text, kind="": told.append(f"{severity} {kind} {text}"))
+    archive = Archive(
+        replace(ALL, folder=tmp_path / "frames"), "3", lambda severity, text, kind="": told.append(f"{severity} {kind} {text}")
+    )
 
     def offer(seq: int) -> None:
         archive.offer(a_verdict(seq), np.zeros((64, 64), np.uint8), None, REGION)
@@ -234,7 +237,7 @@ def test_an_alarm_is_over_after_a_time_without_refusal(tmp_path: Path, monkeypat
     (tmp_path / "frames").unlink()
     offer(2)
     assert len(told) == 1, "it works again, but may not for long"
-    monkeypatch.setattr("appliance.records.archive.CALM_S", 0.0)
+    monkeypatch.setattr("appliance.records.archive.ARCHIVE_CALM_S", 0.0)
     offer(3)
     archive.close()
     assert told[0].startswith("warning archive-full frames are not archived: File exists")

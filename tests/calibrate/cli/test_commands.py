@@ -67,6 +67,7 @@ def _small_disk(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("refused", ["recipe", "state of the fit"])
 def test_a_disk_that_refuses_a_fit_leaves_nothing_half_written(
@@ -93,7 +94,7 @@ def test_a_disk_that_refuses_thresholds_keeps_the_old_ones(
     before = (own / FILE).read_bytes()
     (tmp_path / "rejects").mkdir()
     shutil.copy(golden_folder / "000.png", tmp_path / "rejects")
-    words = ["thresholds", "--recipe", own, "--golden", golden_folder, "--rejects", tmp_path / "rejects"]
+    words = ["thresholds", "--recipe", own, "--golden", golden_folder, "--rejects", tmp_path / "rejects", "--target", "torch"]
     with _small_disk(len(before) // 2):  # more than what is printed meanwhile
         message = _one_line(in_process("calibrate", *words))
     assert "assembly: the thresholds cannot be written (File too large)" in message
@@ -101,14 +102,15 @@ def test_a_disk_that_refuses_thresholds_keeps_the_old_ones(
     assert sorted(path.name for path in own.iterdir()) == sorted(path.name for path in recipe.folder.iterdir())
 
 
-def test_thresholds_take_recipe_and_golden_samples_from_a_line(
-    in_process: Command, recipe: Recipe, golden_folder: Path, parts_folder: Path, tmp_path: Path
+def test_thresholds_take_recipe_golden_samples_and_engine_from_a_line(
+    in_process: Command, built: Recipe, golden_folder: Path, parts_folder: Path, tmp_path: Path
 ) -> None:
-    own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
+    own = Path(shutil.copytree(built.folder, tmp_path / "assembly"))
     (tmp_path / "3.toml").write_text(f'recipe = "assembly"\ngolden = "{golden_folder}"\n')
     done = in_process("calibrate", "thresholds", "--line", 3, "--config-dir", tmp_path, "--rejects", parts_folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    assert "openvino float32 has passed the parity gate for thresholds version 2 (" in done.stdout
     assert "version 2" in done.stdout
     assert '"version": 2' in (own / FILE).read_text()
     thresholds = load_thresholds(load_recipe(own))

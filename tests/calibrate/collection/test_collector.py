@@ -23,8 +23,8 @@ from rich.console import Console
 
 from appliance.capture import CameraError, CameraLostError, Frame
 from appliance.capture.owner import owned
-from appliance.config.line import Line, control_address, load_line
-from appliance.line.change_over import ChangeOver
+from appliance.config.line import Line, load_line
+from appliance.messages.orders import orders_address, take_orders
 from calibrate.cli.collect import collect
 from calibrate.collection.collect_view import CollectView
 from calibrate.collection.collector import Collection, recipe_size
@@ -97,6 +97,7 @@ def test_a_second_collection_adds_and_knows_the_first(tmp_path: Path, capsys: py
     write_line(tmp_path, kind="replay", source=str(tmp_path / "parts"), rate=0)
     assert run(tmp_path, 4) == 0
     first = {file.name: file.read_bytes() for file in list_images(tmp_path / "golden")}
+    assert len(first) == 4
     assert run(tmp_path, 2) == 0
     assert "refused: duplicate 4" in capsys.readouterr().out, "the replay begins anew"
     files = list_images(tmp_path / "golden")
@@ -158,9 +159,9 @@ def test_a_line_and_a_collection_exclude_each_other(tmp_path: Path) -> None:
     line = write_line(tmp_path, kind="replay", source=".")
     with zmq.Context() as context:
         with owned(line), pytest.raises(ConfigError, match="line 3 is running already"):
-            ChangeOver(line, context, None, None)  # type: ignore[arg-type]  # refused before either is looked at
+            take_orders(context, line.name, line.config.publish, line.file)
         with context.socket(zmq.ROUTER) as running:
-            running.bind(control_address(line))
+            running.bind(orders_address(line.name, line.config.publish))
             with pytest.raises(CameraError, match="line 3 is running, or another command has its camera"), owned(line):
                 pass
 

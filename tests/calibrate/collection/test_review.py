@@ -21,6 +21,8 @@ from engines.common.images import list_images, png_bytes, read_image
 from tests.appliance.conftest import save_noise
 from tests.virtual_line.product import render
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path) -> Path:

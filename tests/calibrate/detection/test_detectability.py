@@ -26,6 +26,8 @@ from calibrate.detection.injection import KINDS, inject, inspected
 from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ConfigError, RecipeError
 from engines.common.images import decode_image, read_image
+from engines.common.scores import frame_scores
+from engines.judgement import judge, measure
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.golden_samples import read_samples
 from engines.recipe.thresholds import FILE, load_thresholds
@@ -36,7 +38,7 @@ def test_the_command_writes_figures_and_a_picture_beside_the_sealed_recipe(
     recipe: Recipe, golden_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
-    detectability(recipe=own, golden=golden_folder, contrast=[64], trials=1, json=tmp_path / "seen.json")
+    detectability(recipe=own, golden=golden_folder, target="torch", contrast=[64], trials=1, json=tmp_path / "seen.json")
     assert load_recipe(own).digest == recipe.digest
     seen = msgspec.json.decode((own / "report" / JSON).read_bytes(), type=Detectability)
     assert (tmp_path / "seen.json").read_bytes() == (own / "report" / JSON).read_bytes()
@@ -60,13 +62,13 @@ def test_samples_that_are_rejected_as_they_are_are_not_used(recipe: Recipe, gold
     assert thresholds is not None
     held_out = read_samples(golden_folder, recipe.manifest, held_out=True)
     strict = msgspec.structs.replace(thresholds, score_threshold=1e-9)
-    with Scorer(recipe) as scorer:
+    with Scorer(recipe, "torch", "float32") as scorer:
         rejected = render(900, "missing piece").image
         inspector = Inspector(scorer, msgspec.structs.replace(thresholds, pixel_threshold=1e9), recipe.manifest.geometry)
-        assert not inspector.rejects(held_out[0])
+        assert inspector.judge(held_out[0]).passed
         with pytest.raises(ConfigError, match="all 4 held-out golden samples are rejected at these thresholds"):
             measure_detectability(recipe, strict, scorer, held_out, None, lambda *_: None)
-        assert Inspector(scorer, strict, recipe.manifest.geometry).rejects(rejected)
+        assert not Inspector(scorer, strict, recipe.manifest.geometry).judge(rejected).passed
 
 
 def test_a_defect_is_located_when_a_region_lies_on_it(recipe: Recipe) -> None:
@@ -76,21 +78,23 @@ def test_a_defect_is_located_when_a_region_lies_on_it(recipe: Recipe) -> None:
     drawn = inject(part, part, inspected(geometry, None), "blob", 60, 40, np.random.default_rng(0))
     assert drawn is not None
     on_map = drawn.on_map(geometry)
-    with Scorer(recipe) as scorer:
+    over = np.float32(2 * thresholds.pixel_threshold)
+    with Scorer(recipe, "torch", "float32") as scorer:
         inspector = Inspector(scorer, thresholds, geometry)
-        scorer.frame_map[:] = 0
-        assert not inspector.locates(drawn)
-        scorer.frame_map[~on_map] = 2 * thresholds.pixel_threshold
-        assert not inspector.locates(drawn), "regions elsewhere only"
-        scorer.frame_map[:] = np.where(on_map, 2 * thresholds.pixel_threshold, 0)
-        assert inspector.locates(drawn)
+
+        def located(frame_map: np.ndarray) -> bool:
+            return inspector.locates(judge(measure(frame_map, frame_scores(frame_map), None), thresholds), drawn)
+
+        assert not located(np.zeros(geometry.map_shape, np.float32))
+        assert not located(np.where(on_map, np.float32(0), over)), "regions elsewhere only"
+        assert located(np.where(on_map, over, np.float32(0)))
 
 
 def test_a_recipe_without_thresholds_is_told_the_command(recipe: Recipe, golden_folder: Path, tmp_path: Path) -> None:
     own = Path(shutil.copytree(recipe.folder, tmp_path / "assembly"))
     (own / FILE).unlink()
     with pytest.raises(RecipeError, match="has no thresholds yet; calibrate them with: calibrate thresholds --recipe"):
-        detectability(recipe=own, golden=golden_folder)
+        detectability(recipe=own, golden=golden_folder, target="torch")
     assert not (own / "report").exists()
 
 

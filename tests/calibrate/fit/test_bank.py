@@ -115,6 +115,7 @@ def test_the_bank_holds_what_the_network_makes_of_the_pictures(banked: Recipe, g
             strict=True,
         )
     )
+    assert len(bank["level2"]) == len(manifest.templates) == 3
     for i, name in enumerate(manifest.templates):
         with torch.inference_mode():
             _, middle, deep = network.features(backbone(torch.from_numpy(manifest.geometry.cut_new(fitted[name]))))

@@ -39,6 +39,7 @@ def _chosen(
         return choose_contrast(backbone, config, images, GEOMETRY, seed, said.append), said
 
 
+@pytest.mark.slow
 def test_a_contrast_at_which_more_is_told_is_taken(backbone: Backbone, images: list[np.ndarray]) -> None:
     assert _chosen(backbone, images, FLAT, (1.0,))[0] == 1.0
     assert _chosen(backbone, images, 1.0, (FLAT,))[0] == 1.0
@@ -53,6 +54,7 @@ def test_a_lower_contrast_must_be_clearly_better(
     assert _chosen(backbone, images, 1.5, (0.7,))[0] == taken
 
 
+@pytest.mark.slow
 def test_the_same_seed_measures_the_same_and_tells_it(backbone: Backbone, images: list[np.ndarray]) -> None:
     first, again, other = (_chosen(backbone, images, 1.5, (0.5,), seed) for seed in (1, 1, 2))
     assert first == again

@@ -77,7 +77,9 @@ def test_the_template_that_was_asked_for_is_never_held_out(tmp_path: Path) -> No
 
 def test_names_and_digests_are_the_files(tmp_path: Path) -> None:
     _fill(tmp_path, 11)
-    for sample in read_golden(tmp_path, 0, False, pytest.fail).samples:
+    samples = read_golden(tmp_path, 0, False, pytest.fail).samples
+    assert len(samples) == 11
+    for sample in samples:
         assert sample.sha256 == hashlib.sha256((tmp_path / sample.name).read_bytes()).hexdigest()
 
 

@@ -28,7 +28,7 @@ from engines.targets import load_reference, run_once
 
 STEPS = 6
 
-pytestmark = pytest.mark.usefixtures("small_batches")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_batches")]
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_a_region_in_tiles_works_from_fit_to_engine(ten: Path, tmp_path: Path) -
     rejects.mkdir()
     for name in ("002.png", "003.png"):
         shutil.copy(ten / name, rejects)
-    asked = ThresholdsRequest(recipe=made.folder, golden=ten, rejects=rejects, minimum_area=9)
+    asked = ThresholdsRequest(recipe=made, golden=ten, target="torch", precision="float32", rejects=rejects, minimum_area=9)
     made_thresholds = calibrate_thresholds(asked, lambda _: None, lambda _done, _total: None)
     recipe = load_recipe(made.folder)
     assert load_thresholds(recipe) == made_thresholds

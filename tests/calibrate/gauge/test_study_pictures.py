@@ -24,7 +24,7 @@ from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ConfigError, ImageError, RecipeError, UserError
 from engines.common.geometry import Pixels
 from engines.common.images import png_bytes, read_image
-from engines.judgement import reject_margin
+from engines.judgement import judge
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import FILE
 from tests.appliance.conftest import emulated
@@ -32,6 +32,7 @@ from tests.virtual_line.product import render
 
 PARTS, REPEATS = 4, 2
 BAD = (1, 3)
+REFERENCE = '[engine]\ntarget = "torch"\n'  # it needs no build
 
 
 def _placed_anew(image: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
@@ -97,12 +98,12 @@ def test_takes_are_measured_and_judged_as_the_line_does(
         ("part-2-bad", "0.png"),
     ]
     thresholds = gauge.thresholds
-    with Scorer(gauge.recipe, minimum_area=thresholds.minimum_area) as scorer:
+    with Scorer(gauge.recipe, "torch", "float32") as scorer:
         for i in range(PARTS):
             take = takes[i * REPEATS + 1]
-            scores = scorer.measure(pictures[i, 1][0]).scores
-            assert take.score == scores[["std", "max", "top-k mean"].index(thresholds.score)]
-            assert take.passed == (reject_margin(scorer.frame_map, scores.astype(np.float32), thresholds) <= 1)
+            measured = scorer.measure(pictures[i, 1][0])
+            assert take.score == measured.scores[["std", "max", "top-k mean"].index(thresholds.score)]
+            assert take.passed == (judge(measured, thresholds).margin() <= 1)
     for i in range(PARTS):
         shifts = np.array([pictures[i, k][1] for k in range(REPEATS)])
         seen = np.array([take.look.x for take in takes[i * REPEATS : (i + 1) * REPEATS]])
@@ -112,7 +113,8 @@ def test_takes_are_measured_and_judged_as_the_line_does(
 
 def test_the_command_reads_folders_and_writes_table_form_and_json(recipe: Recipe, folder: Path, tmp_path: Path) -> None:
     files = "--json", tmp_path / "study.json", "--form", tmp_path / "study.html"
-    done = _run("--recipe", recipe.folder, "--folder", folder, *files, "--by", "Q. Engineer")
+    words = "--recipe", recipe.folder, "--folder", folder, "--target", "torch"
+    done = _run(*words, *files, "--by", "Q. Engineer")
     assert done.exception is None, done.exception
     for told in ("EV (repeatability)", "%GRR of tolerance", "ndc", "kappa over repeats", "kappa against the truth", "AIAG"):
         assert told in done.stdout
@@ -223,7 +225,7 @@ def line(tmp_path: Path, recipe: Recipe, pictures: dict[tuple[int, int], tuple[P
     features = "\n".join(f"{name} = {json.dumps(value)}" for name, value in emulated(tmp_path / "seen").items())
     (tmp_path / "3.toml").write_text(
         f'recipe = "{recipe.folder}"\n[camera]\nkind = "pylon"\nserial = "0815-0000"\ntrigger = "software"\nrate = 1000\n'
-        f"[camera.features]\n{features}\n"
+        f"[camera.features]\n{features}\n{REFERENCE}"
     )
     return tmp_path
 
@@ -286,7 +288,8 @@ def test_a_replay_that_ends_and_a_picture_that_failed(line: Path, recipe: Recipe
     (line / "seen" / "1.png").write_bytes(b"no picture")
     for file in sorted((line / "seen").iterdir())[3:]:
         file.unlink()
-    (line / "3.toml").write_text(f'recipe = "{recipe.folder}"\n[camera]\nkind = "replay"\nsource = "seen"\nrate = 0\n')
+    camera = '[camera]\nkind = "replay"\nsource = "seen"\nrate = 0\n'
+    (line / "3.toml").write_text(f'recipe = "{recipe.folder}"\n{camera}{REFERENCE}')
     done = _run("--line", 3, "--config-dir", line, "--keep", line / "kept", "--form", line / "form.html", typed="\n" * 9)
     _refused(done, ImageError, "the replay has no more pictures; the study needs 100")
     assert "no picture: " in done.stdout

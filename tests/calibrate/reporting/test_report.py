@@ -30,7 +30,7 @@ def test_the_report_is_one_file_that_tells_what_was_measured(built: Recipe, gold
         "made", built.digest, 2, "torch float32", "torch float32", 3, 0, 512, 0.95, 0.95, 0, (), 0, "2026-11-22T00:00:00+00:00"
     )
     (own / "report" / "detectability.json").write_bytes(msgspec.json.encode(seen))
-    page = make_report(ReportRequest(recipe=own, golden=golden_folder))
+    page = make_report(ReportRequest(recipe=load_recipe(own), golden=golden_folder, target="torch", precision="float32"))
     reader = PageReader(page.read_text())
     assert reader.loads_nothing()
     thresholds = load_thresholds(built)
@@ -55,5 +55,5 @@ def test_a_recipe_without_thresholds_has_no_report(recipe: Recipe, golden_folder
     own = Path(shutil.copytree(recipe.folder, tmp_path / "own"))
     (own / FILE).unlink()
     with pytest.raises(RecipeError, match="has no thresholds yet, which a report is about; first run: calibrate thresholds"):
-        make_report(ReportRequest(recipe=own, golden=golden_folder))
+        make_report(ReportRequest(recipe=load_recipe(own), golden=golden_folder, target="torch", precision="float32"))
     assert not (own / "report").exists()

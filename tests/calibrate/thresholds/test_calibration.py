@@ -20,8 +20,10 @@ from engines.common.images import png_bytes, read_image
 from engines.common.scores import SCORES
 from engines.proof.admission import engine_folder, load_engine, read_record
 from engines.recipe.bundle import Recipe, load_recipe
-from engines.recipe.thresholds import FILE, HISTORY, IGNORE_MASK, Thresholds, load_history, load_thresholds
+from engines.recipe.thresholds import FILE, HISTORY, IGNORE_MASK, Scored, Thresholds, load_history, load_thresholds
 from tests.virtual_line.product import render, save_parts
+
+REFERENCE: dict[str, Any] = {"target": "torch", "precision": "float32"}  # it needs no build
 
 
 class Calibrate(Protocol):
@@ -29,6 +31,10 @@ class Calibrate(Protocol):
 
     def __call__(self, **changes: Any) -> Thresholds:
         """``changes`` to the request."""
+
+
+def _passes(one: Scored, thresholds: Thresholds) -> bool:
+    return one.score <= thresholds.score_threshold and one.level <= thresholds.pixel_threshold
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +64,7 @@ def rejects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def calibrate(own: Recipe, golden_folder: Path, rejects: Path) -> Calibrate:
     def run(**changes: Any) -> Thresholds:
-        request: dict[str, Any] = {"recipe": own.folder, "golden": golden_folder, "rejects": rejects, "max_false_reject": 0.01}
+        request = REFERENCE | {"recipe": own, "golden": golden_folder, "rejects": rejects, "max_false_reject": 0.01}
         return calibrate_thresholds(ThresholdsRequest(**request | changes), lambda _: None, lambda _done, _total: None)
 
     return run
@@ -77,7 +83,7 @@ def test_each_calibration_is_a_new_signed_version_and_every_one_is_kept(own: Rec
     assert first.score == max(first.candidates, key=lambda name: first.candidates[name].margin)
     assert len(first.samples) == 4
     assert first.guarantee.more_needed == 299 - 4
-    assert all(first.passes(one.score, one.level) and one.deviation <= first.limit for one in first.samples)
+    assert all(_passes(one, first) and one.deviation <= first.limit for one in first.samples)
     assert first.guarantee.estimate is not None
     assert second.guarantee.estimate is not None
     assert second.guarantee.estimate.limit < first.guarantee.estimate.limit, "more good parts may be rejected"
@@ -108,7 +114,7 @@ def test_an_earlier_version_is_taken_up_again_as_a_new_one_with_its_mask(
 
 def test_synthetic_defects_stand_in_for_rejects_and_progress_is_told(recipe: Recipe, own: Recipe, golden_folder: Path) -> None:
     told: list[tuple[int, int]] = []
-    request = ThresholdsRequest(recipe=own.folder, golden=golden_folder, max_false_reject=0.05, confidence=0.5)
+    request = ThresholdsRequest(recipe=own, golden=golden_folder, **REFERENCE, max_false_reject=0.05, confidence=0.5)
     made = calibrate_thresholds(request, lambda _: None, lambda done, total: told.append((done, total)))
     assert told == [(i, 11 + 9 + 3) for i in range(1, 24)], "fitted samples, defects, held-out samples"
     before = load_thresholds(recipe)
@@ -123,7 +129,7 @@ def test_known_rejects_are_told_of_and_traded_against_false_rejects(calibrate: C
     assert [one.name for one in made.rejects] == ["0.png", "1.png", "2.png"]
     found = detection(made)
     assert found.of == 3
-    assert found.found == sum(not made.passes(one.score, one.level) for one in made.rejects)
+    assert found.found == sum(not _passes(one, made) for one in made.rejects)
     assert 0 <= found.low <= found.share <= found.high <= 1
     rows = trade_off(made)
     assert [row.rejected for row in rows] == [0, 0, 1, 2, 3], "the present limit, then each held-out sample's"
@@ -162,12 +168,12 @@ def test_the_engine_that_serves_is_measured_and_proven_for_its_thresholds(
 ) -> None:
     own = load_recipe(Path(shutil.copytree(built.folder, tmp_path / "own")))
     told: list[str] = []
-    request = ThresholdsRequest(
-        recipe=own.folder, golden=golden_folder, rejects=rejects, target="openvino", precision="float32"
-    )
+    request = ThresholdsRequest(recipe=own, golden=golden_folder, rejects=rejects, target="openvino", precision="float32")
     made = calibrate_thresholds(request, told.append, lambda _done, _total: None)
     assert made.engine == "openvino float32"
-    assert told == ["comparing the verdicts of openvino float32 with the reference's"]
+    comparing, passed = told
+    assert comparing == "comparing the verdicts of openvino float32 with the reference's"
+    assert passed.startswith("openvino float32 has passed the parity gate for thresholds version 2 (")
     record = read_record(engine_folder(own, "openvino", "float32"))
     assert record.parity is not None
     assert record.parity.thresholds_version == made.version

@@ -100,6 +100,7 @@ def test_thresholds_reject_just_the_larger_deviations() -> None:
     scores, levels = draw.lognormal(0, 0.3, 200), draw.lognormal(1, 0.2, 200)
     scale = scale_of(scores, levels)
     deviations = scale.deviations(scores, levels)
+    assert deviations.shape == (200,)
     for limit in deviations:
         score, level = scale.thresholds(float(limit))
         np.testing.assert_array_equal((scores <= score) & (levels <= level), deviations <= limit)

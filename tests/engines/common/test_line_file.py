@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from engines.common.errors import ConfigError
-from engines.common.line_file import CONFIG_DIR_VARIABLE, LineRecipe, line_file, read_line_recipe
+from engines.common.line_file import (
+    CONFIG_DIR_VARIABLE,
+    EngineConfig,
+    LineRecipe,
+    line_file,
+    line_files,
+    line_options,
+    read_line_recipe,
+)
 
 
 @pytest.fixture
@@ -43,6 +51,26 @@ def test_an_unknown_line_lists_those_there_are(places: dict[str, Path]) -> None:
     (places["lines"] / "cell-2.toml").touch()
     with pytest.raises(ConfigError, match=r"no file 9\.toml .*lines there: .*3.*cell-2.*--config-dir"):
         line_file("9", None)
+
+
+def test_every_lines_file_is_found_once_in_the_place_that_counts(places: dict[str, Path]) -> None:
+    (places["lines"] / "cell-2.toml").touch()
+    assert line_files(None) == {"3": places["environment"] / "3.toml", "cell-2": Path("lines/cell-2.toml")}
+    assert line_files(places["option"]) == {"3": places["option"] / "3.toml"}
+    (places["option"] / "3.toml").unlink()
+    with pytest.raises(ConfigError, match=r"no line's file in .*option; write one, or name its folder with --config-dir"):
+        line_files(places["option"])
+
+
+def test_advice_names_the_folder_of_a_file_that_would_not_be_looked_for_there(places: dict[str, Path]) -> None:
+    assert line_options(places["environment"] / "3.toml") == "--line 3"
+    assert line_options(places["option"] / "3.toml") == f"--line 3 --config-dir {places['option']}"
+    assert line_options(Path("lines/3.toml")) == "--line 3 --config-dir lines", "another line 3 is found first"
+    assert line_options(Path("my lines/3.toml")) == "--line 3 --config-dir 'my lines'"
+
+
+def test_where_no_engine_is_named_it_is_what_a_box_without_a_gpu_runs(places: dict[str, Path]) -> None:
+    assert read_line_recipe("3", None).engine == EngineConfig(target="openvino", precision="float32", slots=3, streams=1)
 
 
 @pytest.mark.parametrize("line", ["../3", "", "a b", "3.toml", "x" * 33])

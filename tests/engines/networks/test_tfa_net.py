@@ -188,8 +188,10 @@ def test_masked_runs_share_the_tokens_and_every_template_slot_returns_to_its_pla
 
 
 def test_weights_start_xavier_uniform_with_zero_biases_and_a_small_class_token(network: TFANet) -> None:
+    looked_at = {"matrices": 0, "norms": 0}
     for name, module in network.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
+            looked_at["matrices"] += 1
             matrix = module.weight.detach().flatten(1)
             bound = math.sqrt(6 / sum(matrix.shape))
             assert 0.97 * bound < float(matrix.abs().max()) <= bound, name
@@ -197,9 +199,11 @@ def test_weights_start_xavier_uniform_with_zero_biases_and_a_small_class_token(n
             assert module.bias is not None
             assert not module.bias.any(), name
         elif isinstance(module, nn.LayerNorm):
+            looked_at["norms"] += 1
             assert bool((module.weight == 1).all()), name
             assert not module.bias.any(), name
             assert module.eps == 1e-5, name
+    assert all(looked_at.values()), looked_at
     tokens = torch.cat([TFANet(TINY).class_token.detach().flatten() for _ in range(20)])
     assert float(tokens.std()) == pytest.approx(0.02, rel=0.1)
 

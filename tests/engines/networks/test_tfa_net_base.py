@@ -16,6 +16,7 @@ from engines.networks.backbone import Backbone
 from engines.networks.tfa_net import ConstantTemplate, TFANet
 from engines.recipe.model_config import PROFILES
 
+pytestmark = pytest.mark.slow
 BASE = PROFILES["tfa-net"]["base"]
 
 

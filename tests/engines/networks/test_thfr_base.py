@@ -10,6 +10,7 @@ from engines.networks.backbone import Backbone
 from engines.networks.thfr import THFR
 from engines.recipe.model_config import PROFILES, THFRConfig
 
+pytestmark = pytest.mark.slow
 BASE = PROFILES["thfr"]["base"]
 
 

@@ -59,7 +59,7 @@ def test_a_missing_file_is_refused_naming_it(bundle: Path) -> None:
 
 def test_a_missing_recipe_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
     message = _refusal(tmp_path / "bracket")
-    assert f"calibrate fit --golden DIR --recipe {tmp_path / 'bracket'}" in message
+    assert f"calibrate fit --recipe {tmp_path / 'bracket'} --golden DIR" in message
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/hostname", "sub/template.png", "..", ""])

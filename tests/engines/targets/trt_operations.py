@@ -20,7 +20,6 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import torch
-import torchvision  # noqa: F401 - loads its own library before anything is replaced
 from torch.export import ExportedProgram
 
 from engines.common.geometry import Geometry

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from appliance.host.time_limits import LOOP_END_S
+
 T = TypeVar("T")
-CLOSE_S = 5.0
 
 
 class LoopThread:
@@ -31,7 +32,7 @@ class LoopThread:
     def close(self) -> None:
         """Cancel what still runs, and end the thread; safe to call twice."""
         if not self._loop.is_closed():
-            self.call(self._end_tasks(), CLOSE_S)
+            self.call(self._end_tasks(), LOOP_END_S)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
