@@ -42,7 +42,7 @@ class Config(
 
     source: Annotated[Path, Meta(description="folder or video file")]
     rate: Annotated[float, Meta(ge=0, le=10_000, description="parts a second; 0: as fast as they are taken")] = 10.0
-    loop: bool = False
+    loop: Annotated[bool, Meta(description="begin again at the end")] = False
     resize: Annotated[bool, Meta(description="resize each picture to the recipe's frame; else another size is a reject")] = (
         False
     )

@@ -19,7 +19,7 @@ console = Console()
 
 @plcs.command(epilog="Example:  inspect plc --line 3")
 def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -> None:
-    """Carry a line's verdicts to its PLC until stopped; the README has the process image."""
+    """Carry a line's verdicts to its PLC until stopped; appliance/plc/README.md has the process image."""
     from appliance.cli.event_log import EventLog
     from appliance.config.line import load_line, need_plc
     from appliance.messages.orders import AlarmSender, orders_address
@@ -56,7 +56,7 @@ def plc_sim(
         Literal["none", "never-acknowledges", "stands-still"], typer.Option(help="What is wrong with it.")
     ] = "none",
 ) -> None:
-    """Be the PLC of a line, to try it: does what the README asks of a PLC's program, and shows what it takes."""
+    """Be the PLC of a line, to try it: does what appliance/plc/README.md asks of a PLC's program, and shows what it takes."""
     from rich.live import Live
 
     from appliance.cli.event_log import EventLog

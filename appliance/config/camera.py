@@ -50,9 +50,11 @@ class CameraConfig(AnyCameraConfig, msgspec.Struct, frozen=True, forbid_unknown_
 
     by_network = True
 
-    serial: str | None = None
-    ip: str | None = None
-    trigger: Trigger = "hardware"
+    serial: Annotated[str | None, Meta(description="serial number of the camera that is meant")] = None
+    ip: Annotated[str | None, Meta(description="or its address; without any of these: the only camera there is")] = None
+    trigger: Annotated[
+        Trigger, Meta(description="what takes a picture: an input of the camera, this box at `rate`, or nothing")
+    ] = "hardware"
     trigger_source: Annotated[str, Meta(description="camera input of the hardware trigger")] = "Line1"
     rate: Annotated[float, Meta(gt=0, le=10_000, description="software triggers a second")] = 10.0
     timeout_ms: Annotated[

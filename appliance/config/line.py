@@ -82,5 +82,5 @@ def need_archive(line: Line) -> ArchiveConfig:
 def need_plc(line: Line) -> AnyPlcConfig:
     """The line's PLC. Raises ConfigError when its file names none."""
     if line.config.plc is None:
-        raise ConfigError(f"{line.file}: plc: no PLC is configured; add a [plc] table (the README has an example)")
+        raise ConfigError(f"{line.file}: plc: no PLC is configured; add a [plc] table (appliance/README.md has an example)")
     return line.config.plc

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from appliance.config.plc import MAX_PORT
 
-Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^:/]+:\d{1,5}|ipc://.+)$", description="tcp://ADDRESS:PORT or ipc://FILE")]
+Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^:/]+:\d{1,5}|ipc://.+)$")]
 INSECURE = "anyone on this network may read the verdicts and pretend to be this line"  # to be said in the line's file
 
 
@@ -24,8 +24,12 @@ def is_local(endpoint: str) -> bool:
 class PublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where verdicts are published. Beyond loopback and ipc, `keys` is needed, or the words of INSECURE."""
 
-    verdicts: Endpoint = "tcp://127.0.0.1:5563"
-    snapshot: Endpoint = "tcp://127.0.0.1:5564"
+    verdicts: Annotated[
+        Endpoint, Meta(description="where verdicts, heartbeats and alarms are published: tcp://ADDRESS:PORT or ipc://FILE")
+    ] = "tcp://127.0.0.1:5563"
+    snapshot: Annotated[Endpoint, Meta(description="where what was missed is answered; the same forms")] = (
+        "tcp://127.0.0.1:5564"
+    )
     keys: Annotated[Path | None, Meta(description="folder of CURVE keys, made by `inspect keys`")] = None
     insecure: Annotated[str | None, Meta(description=f"without keys beyond loopback, literally: {INSECURE}")] = None
 

@@ -14,13 +14,13 @@ from appliance.plc.sim import ByteSide, Side
 
 
 class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="modbus", kw_only=True):
-    """A PLC that is a Modbus TCP server; the README has the process image."""
+    """A PLC that is a Modbus TCP server; `appliance/plc/README.md` has the process image."""
 
     answers_by = "Modbus server"
 
-    host: str
-    port: Port = 502
-    unit: Annotated[int, Meta(ge=0, le=255)] = 1
+    host: Annotated[str, Meta(description="address of the PLC")]
+    port: Annotated[Port, Meta(description="of its Modbus server")] = 502
+    unit: Annotated[int, Meta(ge=0, le=255, description="unit identifier, for a gateway")] = 1
     base: ImageBase = 0
     timeout_ms: AnswerMs = 500
 

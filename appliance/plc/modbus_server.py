@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from appliance.config.plc import ImageBase, PlcConfig, Port, ThisBox
 from appliance.plc import BytePlc, Plc
@@ -16,7 +19,7 @@ class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="modbus-ser
     """A PLC that polls: the bridge is the Modbus TCP server."""
 
     address: ThisBox
-    port: Port = 1502
+    port: Annotated[Port, Meta(description="of this box, which the PLC connects to")] = 1502
     base: ImageBase = 0
 
     @property

@@ -17,7 +17,7 @@ class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="opcua", kw
     """A PLC that is an OPC UA client: the bridge is the server."""
 
     address: ThisBox
-    port: Port = 4840
+    port: Annotated[Port, Meta(description="of this box, which the PLC connects to")] = 4840
     certificate: Annotated[Path | None, Meta(description="the server's certificate, .der; sessions are then encrypted")] = None
     private_key: Annotated[Path | None, Meta(description="its private key, .pem")] = None
     clients: Annotated[Path | None, Meta(description="folder with the certificates, .der, of the clients let in")] = None

@@ -17,10 +17,10 @@ class Config(PlcConfig, frozen=True, forbid_unknown_fields=True, tag="s7", kw_on
 
     answers_by = "access by PUT and GET"
 
-    host: str
-    port: Port = 102
-    rack: Annotated[int, Meta(ge=0, le=7)] = 0
-    slot: Annotated[int, Meta(ge=0, le=31)] = 1
+    host: Annotated[str, Meta(description="address of the PLC")]
+    port: Annotated[Port, Meta(description="of its S7 communication")] = 102
+    rack: Annotated[int, Meta(ge=0, le=7, description="of the CPU")] = 0
+    slot: Annotated[int, Meta(ge=0, le=31, description="of the CPU in the rack")] = 1
     db: Annotated[int, Meta(ge=1, le=65_535, description="number of the data block; not optimised")]
     start: Annotated[int, Meta(ge=0, le=65_000, multiple_of=2, description="the image's first byte in it")] = 0
     timeout_ms: AnswerMs = 500

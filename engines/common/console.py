@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import typer
 from rich.console import Console
@@ -13,7 +14,33 @@ from rich.text import Text
 from engines.common.errors import UserError
 from engines.common.extras import missing_library
 
-EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
+EXIT_DONE, EXIT_FOUND, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+class ExitStatus(NamedTuple):
+    """What an exit status says."""
+
+    meaning: str
+    examples: str
+    service: str  # what the service manager does
+
+
+EXIT_STATUSES = {
+    EXIT_DONE: ExitStatus("done as asked", "also a line that was stopped by Ctrl-C or SIGTERM", "not started again by itself"),
+    EXIT_FOUND: ExitStatus(
+        "done, and what was examined is not as it must be",
+        "`doctor`, `audit`, `replay`, `challenge`, `engines build`, `verify` and `prepare`; `collect` that was stopped early",
+        "started again; also after a fault of the program itself, whose log then has a traceback",
+    ),
+    EXIT_MISTAKE: ExitStatus(
+        "a person must mend something: one line says what, where and how; nothing was changed",
+        "a line's file, an option, a recipe, a missing extra, a camera that is taken",
+        "not tried again",
+    ),
+    EXIT_INTERRUPTED: ExitStatus(
+        "interrupted by Ctrl-C before its end", "commands that compute", "not started again by itself"
+    ),
+}
 
 
 def new_app(summary: str) -> typer.Typer:
@@ -41,7 +68,7 @@ def run_app(app: Callable[..., object]) -> None:
         _complain(text)
     except BrokenPipeError:  # the reader of a pipe has gone (`| head`): leave quietly, and keep Python from flushing into it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(EXIT_DONE)
     except OSError as error:  # a place that was named on the command line and cannot be used
         if error.filename is None:
             raise

@@ -25,8 +25,8 @@ CONFIG_DIR_VARIABLE = "INSPECT_CONFIG_DIR"
 class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What computes; where nothing is said, what a box without a GPU runs best."""
 
-    target: str = "openvino"
-    precision: str = "float32"
+    target: Annotated[str, Meta(description="what computes; see the table of targets")] = "openvino"
+    precision: Annotated[str, Meta(description="one of the target's")] = "float32"
     slots: Annotated[int, Meta(ge=1, le=64, description="frames in flight")] = 3
     streams: Annotated[
         int,
@@ -41,8 +41,8 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
     """What every command needs of a line's file."""
 
-    recipe: Path
-    golden: Path | None = None  # folder of the golden samples that the recipe was fitted on
+    recipe: Annotated[Path, Meta(description="folder of the recipe that the line runs")]
+    golden: Annotated[Path | None, Meta(description="folder of the golden samples that it was fitted on")] = None
     engine: EngineConfig = EngineConfig()
 
 
@@ -62,7 +62,7 @@ def line_file(line: str, config_dir: Path | None) -> Path:
     raise ConfigError(
         f"line {line}: no file {line}.toml in {', '.join(map(str, places))}"
         + (f" (lines there: {', '.join(present)})" if present else "")
-        + "; write one (the README explains it) or name its folder with --config-dir"
+        + "; write one (appliance/README.md explains it) or name its folder with --config-dir"
     )
 
 

@@ -11,25 +11,26 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.house import reference
+from tests.house import reference, reference_commands
 
 ROOT = Path(__file__).resolve().parents[2]
-MARKED = re.compile(r"<!-- BEGIN (?P<name>[\w -]+) -->\n(?P<content>.*?)<!-- END (?P=name) -->", re.DOTALL)
+MARKED = re.compile(r"<!-- BEGIN (?P<name>[\w. -]+) -->\n(?P<content>.*?)<!-- END (?P=name) -->", re.DOTALL)
 BLOCKS: Mapping[str, Callable[..., Iterator[str]]] = {
     "alarms": reference.alarms,
-    "commands": reference.commands,
-    "exit-statuses": reference.exit_statuses,
-    "extras": reference.extras,
+    "commands": reference_commands.commands,
+    "docstring": reference_commands.docstring,
+    "exit-statuses": reference_commands.exit_statuses,
+    "extras": reference_commands.extras,
     "message-fields": reference.message_fields,
-    "parity-limits": reference.parity_limits,
+    "parity-limits": reference_commands.parity_limits,
     "plc-image": reference.plc_image,
     "plc-kinds": reference.plc_kinds,
     "plc-states": reference.plc_states,
     "processes": reference.processes,
     "reasons": reference.reasons,
-    "rooms": reference.rooms,
+    "rooms": reference_commands.rooms,
     "settings": reference.settings,
-    "targets": reference.targets,
+    "targets": reference_commands.targets,
     "time-limits": reference.time_limits,
     "topics": reference.topics,
 }

@@ -35,7 +35,7 @@ AUTOMATIC_STATE = f"{ROOT}.VisionStateMachine.AutomaticModeStateMachine.CurrentS
 NEVER = datetime(1601, 1, 1, tzinfo=UTC)  # how OPC UA writes no time
 
 _TYPES = {"H": ua.VariantType.UInt16, "I": ua.VariantType.UInt32, "f": ua.VariantType.Float}
-_STATES = {  # of the line: state of the vision system, and of its automatic mode
+STATES = {  # of the line: state of the vision system, and of its automatic mode
     "offline": ("Preoperational", ""),
     "starting": ("Preoperational", ""),
     "running": ("Operational", "ContinuousExecution"),
@@ -44,7 +44,7 @@ _STATES = {  # of the line: state of the vision system, and of its automatic mod
     "stopping": ("Operational", "Ready"),
     "stopped": ("Halted", ""),
 }
-_STATE_OF_CODE = {code: _STATES[name] for name, code in STATE_CODES.items()}
+_STATE_OF_CODE = {code: STATES[name] for name, code in STATE_CODES.items()}
 UNDEFINED, COMPLETED, ABORTED, FAILED = 0, 1, 3, 4  # ResultState
 _RESULT_STATES = {
     ReasonCode.NONE: COMPLETED,

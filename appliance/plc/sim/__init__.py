@@ -1,4 +1,4 @@
-"""A PLC to try a line with: a program that does what the README asks, and for each kind the other side of the bridge's port."""
+"""A PLC to try a line with: a program that does what `appliance/plc/README.md` asks, and each kind's other side."""
 
 from __future__ import annotations
 
