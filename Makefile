@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo base check test faults bench lint install trt-wheel aravis clean
+.PHONY: demo base check test faults docs bench lint install trt-wheel aravis clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tests.virtual_line.demo
@@ -24,6 +24,10 @@ test: $(VENV)/installed
 # Hours: every fault as often as the README says, and an hour's soak; with a GigE Vision camera of Aravis, without which some would be skipped.
 faults: aravis
 	$(BIN)/python -m pytest -m faults --all-faults -s -v
+
+# Settings, commands, alarms and tables of the documents, made from the code.
+docs: $(VENV)/installed
+	$(BIN)/python -m tests.house.documents
 
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks
