@@ -47,7 +47,7 @@ class Bench:
 
     def __init__(self, candidate: Candidate, make_line: MakeLine, folder: Path) -> None:
         self.candidate, self._make_line, self._folder = candidate, make_line, folder
-        self._made: list[Camera] = []
+        self.made: list[Camera] = []
         self._folder.mkdir()
         self._table = candidate.table(folder)
 
@@ -57,8 +57,8 @@ class Bench:
 
     def camera(self, **changes: object) -> Camera:
         """One more camera of this kind, its table changed; not opened yet."""
-        self._made.append(camera_of(self.line(changes), (SIDE, SIDE)))
-        return self._made[-1]
+        self.made.append(camera_of(self.line(changes), (SIDE, SIDE)))
+        return self.made[-1]
 
     def opened(self, **changes: object) -> Camera:
         """The same, grabbing."""
@@ -78,7 +78,7 @@ class Bench:
 
     def close(self) -> None:
         """Close every camera."""
-        for camera in self._made:
+        for camera in self.made:
             camera.close()
 
 

@@ -87,5 +87,6 @@ def test_a_camera(candidate: Candidate, owes: Callable[[Bench], None], make_line
         bench = Bench(candidate, make_line, tmp_path / "pictures")
         try:
             owes(bench)
+            assert bench.made, "the obligation was tried on a camera"
         finally:
             bench.close()

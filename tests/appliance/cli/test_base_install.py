@@ -113,8 +113,7 @@ def test_a_command_whose_extra_is_missing_names_it_in_one_line(
         **{("inspect", "plc", "--line", kind, *lines): kind.removesuffix("-server") for kind in plcs},
         **{("inspect", "plc-sim", "--line", kind, *lines): kind.removesuffix("-server") for kind in plcs},
     }
-    for words, extra in asked.items():
-        ended = base(*words)
-        assert ended.returncode == 2, (words, ended.stderr)
-        (row,) = ended.stderr.splitlines()
-        assert row.endswith(f"; run: pip install 'tfa-inspect[{extra}]'"), (words, row)
+    ended = {words: base(*words) for words in asked}
+    assert {
+        words: (one.returncode, one.stderr.count("\n"), one.stderr.rpartition("; run: ")[2]) for words, one in ended.items()
+    } == {words: (2, 1, f"pip install 'tfa-inspect[{extra}]'\n") for words, extra in asked.items()}

@@ -168,8 +168,7 @@ def test_every_kind_of_plc_is_read(tmp_path: Path, text: str, expected: object) 
 
 @pytest.mark.parametrize("family", [AnyCameraConfig, AnyPlcConfig])
 def test_each_kind_is_tagged_as_the_table_of_kinds_has_it(family: type[AnyCameraConfig | AnyPlcConfig]) -> None:
-    for kind in family.kinds:
-        assert family.struct_of(kind).__struct_config__.tag == kind
+    assert [family.struct_of(kind).__struct_config__.tag for kind in family.kinds] == list(family.kinds)
 
 
 @pytest.mark.parametrize("kind", [*CAMERAS, *PLCS])

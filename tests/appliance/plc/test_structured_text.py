@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -149,12 +149,14 @@ def test_no_bad_part_is_let_go_and_good_ones_pass(name: str) -> None:
         assert all(part.let_go for part in belt.all[-4:] if part.good), "good parts pass again at the end"
 
 
-def test_only_the_parts_whose_result_is_late_or_lost_are_rejected() -> None:
-    for name, numbers in {"verdicts are late": range(5, 60, 7), "results are lost": (5, 17, 18, 40)}.items():
-        belt = BELTS[name](PROGRAM).run()
-        assert [part.let_go for part in belt.all] == [
-            part.good and number not in numbers for number, part in enumerate(belt.all, 1)
-        ]
+@pytest.mark.parametrize(
+    ("name", "numbers"), [("verdicts are late", range(5, 60, 7)), ("results are lost", (5, 17, 18, 40))], ids=["late", "lost"]
+)
+def test_only_the_parts_whose_result_is_late_or_lost_are_rejected(name: str, numbers: Sequence[int]) -> None:
+    belt = BELTS[name](PROGRAM).run()
+    assert [part.let_go for part in belt.all] == [
+        part.good and number not in numbers for number, part in enumerate(belt.all, 1)
+    ]
 
 
 # Rules taken out
