@@ -22,6 +22,7 @@ needs_aravis = pytest.mark.skipif(
     reason="needs: apt install aravis-tools gir1.2-aravis-0.8 python3-gi, then make aravis",
 )
 SIDE = 128
+pytestmark = pytest.mark.slow  # its camera needs a second to be found
 FEATURES = {"Width": SIDE, "Height": SIDE, "AcquisitionFrameRate": 50.0}
 
 

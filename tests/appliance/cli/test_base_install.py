@@ -24,18 +24,19 @@ def base(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("network", ["built", "banked"])
+@pytest.mark.parametrize("network", ["tfa-net", "thfr"])
 def test_a_line_on_openvino_needs_no_extra(
     tmp_path: Path,
     make_line: MakeLine,
-    request: pytest.FixtureRequest,
+    built: Recipe,
+    banked: Recipe,
     network: str,
     golden_folder: Path,
     parts_folder: Path,
 ) -> None:
-    built: Recipe = request.getfixturevalue(network)
+    recipe = {"tfa-net": built, "thfr": banked}[network].folder
     line = make_line(
-        recipe=built.folder,
+        recipe=recipe,
         engine=OPENVINO,
         journal={"file": "../journal.db"},
         archive={"folder": "../archive", "passes": 1.0, "free_gb": 0.001, "quota_gb": 0.1},
@@ -60,9 +61,9 @@ def test_a_line_on_openvino_needs_no_extra(
     assert "same" in done("inspect", "replay")
     assert f"{PARTS} verdicts, the chain holds" in done("inspect", "audit")
     assert "signed by anna" in done("inspect", "challenge", "--by", "anna", status=1)  # good parts are among the bad ones
-    assert "as calibrated" in done("inspect", "sensitivity")
+    assert "sensitivity 0 %" in done("inspect", "sensitivity")
     assert "openvino" in done("engines", "list")
-    assert "will start with recipe" in base("inspect", "recipe", *of_line, built.folder).stdout
+    assert "will start with recipe" in base("inspect", "recipe", *of_line, recipe).stdout
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_command_whose_extra_is_missing_names_it_in_one_line(
         "modbus": MODBUS,
         "modbus-server": {"kind": "modbus-server", "address": "127.0.0.1", "port": 5020},
         "opcua": {"kind": "opcua", "address": "127.0.0.1", "port": 4840},
-        "s7": {"kind": "s7", "host": "127.0.0.1"},
+        "s7": {"kind": "s7", "host": "127.0.0.1", "db": 7},
     }
     for kind, table in plcs.items():
         make_line(name=kind, plc=table)
