@@ -21,6 +21,7 @@ HERE = FAKE is not None and importlib.util.find_spec("gi") is not None
 NO_ARAVIS = "" if HERE else "needs: apt install aravis-tools gir1.2-aravis-0.8 python3-gi, then make aravis"
 needs_aravis = pytest.mark.skipif(bool(NO_ARAVIS), reason=NO_ARAVIS)
 SIDE = 128
+pytestmark = pytest.mark.slow  # its camera needs a second to be found
 FEATURES = {"Width": SIDE, "Height": SIDE, "AcquisitionFrameRate": 50.0}
 
 

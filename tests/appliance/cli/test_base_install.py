@@ -24,7 +24,7 @@ def base(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("network", ["built", "banked"])
+@pytest.mark.parametrize("network", ["tfa-net", "thfr"])
 def test_a_line_on_openvino_needs_no_extra(
     tmp_path: Path,
     make_line: MakeLine,
@@ -34,7 +34,7 @@ def test_a_line_on_openvino_needs_no_extra(
     golden_folder: Path,
     parts_folder: Path,
 ) -> None:
-    recipe = {"built": built, "banked": banked}[network]
+    recipe = {"tfa-net": built, "thfr": banked}[network]
     line = make_line(
         recipe=recipe.folder,
         engine=OPENVINO,
