@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engines.common.regions import Map, MapRegion, find_regions, region_level
-from engines.common.scores import SCORES, ScoreName, all_finite, frame_scores
+from engines.pictures.regions import Map, MapRegion, find_regions, region_level
+from engines.pictures.scores import SCORES, ScoreName, all_finite, frame_scores
 from engines.recipe.thresholds import Thresholds
 
 

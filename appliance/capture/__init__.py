@@ -27,7 +27,7 @@ from appliance.config.camera import AnyCameraConfig
 from engines.common.errors import UserError
 
 if TYPE_CHECKING:
-    from engines.common.geometry import Pixels
+    from engines.pictures.geometry import Pixels
 
 
 class CameraError(UserError):

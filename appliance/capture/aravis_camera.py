@@ -18,7 +18,7 @@ from appliance.capture.trigger_clock import TriggerClock, from_trigger
 from appliance.config.camera import CameraConfig, FeatureValue
 
 if TYPE_CHECKING:
-    from engines.common.geometry import Pixels
+    from engines.pictures.geometry import Pixels
 
 NO_STEP = sys.float_info.min  # Aravis's increment of a float that has none
 RECEIVE_BUFFER = 16 * 2**20  # bytes; the kernel grants at most net.core.rmem_max

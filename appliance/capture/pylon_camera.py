@@ -16,7 +16,7 @@ from appliance.capture.trigger_clock import TriggerClock, from_trigger
 from appliance.config.camera import CameraConfig, FeatureValue
 
 if TYPE_CHECKING:
-    from engines.common.geometry import Pixels
+    from engines.pictures.geometry import Pixels
 
 EMULATION_CLASS, GIGE_CLASS = "BaslerCamEmu", "BaslerGigE"
 INVALID_BLOCK_ID, NO_BLOCK_ID = 2**64 - 1, 0  # the latter of a GigE camera that counts no frames; others begin with it

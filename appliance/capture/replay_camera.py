@@ -16,7 +16,7 @@ from appliance.config.camera import AnyCameraConfig
 from engines.common.errors import ImageError
 
 if TYPE_CHECKING:
-    from engines.common.geometry import Pixels
+    from engines.pictures.geometry import Pixels
 
 MOST_KEPT_BYTES = 64 << 20
 
@@ -66,7 +66,7 @@ class ReplayCamera:
 
     def open(self) -> None:
         """See `Camera.open`."""
-        from engines.common.images import SUFFIXES
+        from engines.pictures.images import SUFFIXES
 
         if self._source.is_dir():
             files = sorted(file for file in self._source.rglob("*") if file.suffix.lower() in SUFFIXES)
@@ -122,7 +122,7 @@ class ReplayCamera:
                 return
 
     def _read(self, file: Path) -> Picture:
-        from engines.common.images import read_image
+        from engines.pictures.images import read_image
 
         source = str(file.relative_to(self._source))
         try:

@@ -27,7 +27,7 @@ from appliance.messages.clock import utc_now
 from appliance.messages.schema import VerdictName
 from appliance.records.challenge_record import Challenge, Shown, sign
 from engines.common.errors import ConfigError, ImageError
-from engines.common.images import decode_image, list_images, read_content
+from engines.pictures.images import decode_image, list_images, read_content
 
 GRAB_S = 0.1
 MOST_FAULTS = 3  # pictures that the camera fails to give of one part

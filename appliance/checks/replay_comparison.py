@@ -22,7 +22,7 @@ from appliance.messages.schema import Verdict
 from appliance.records.archive_files import entry
 from appliance.records.journal import Query, search
 from engines.common.errors import ConfigError, ImageError
-from engines.common.images import read_image
+from engines.pictures.images import read_image
 
 # The same engine on the same box gives the same bits; float32 sums taken in another order, as another number of cores
 # takes them, still agree to this, relative to the score.

@@ -68,7 +68,7 @@ def show(
     from appliance.cli.event_log import verdict_line
     from appliance.config.line import load_line, need_archive, need_journal
     from appliance.records.part_picture import part_picture
-    from engines.common.images import png_bytes
+    from engines.pictures.images import png_bytes
 
     file = output or Path(f"part-{part}.png")
     if file.suffix.lower() != ".png":

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from appliance.line.pipeline import Job, S
 from appliance.messages.clock import utc_now, utc_of
 from appliance.messages.schema import Reason, Region, TemplateMatch, Verdict
-from engines.common.regions import MapRegion
 from engines.judgement import Judgement, judge, measure
+from engines.pictures.regions import MapRegion
 from engines.recipe.bundle import Recipe
 from engines.recipe.thresholds import Thresholds
 

@@ -21,7 +21,7 @@ from appliance.host.process_table import ENGINE
 from appliance.host.time_limits import ENGINE_END_S, STALLED_S
 from appliance.messages.schema import Reason
 from engines.common.errors import ImageError
-from engines.common.geometry import Geometry, Pixels
+from engines.pictures.geometry import Geometry, Pixels
 from engines.targets import Engine, EngineSlot
 
 

@@ -23,7 +23,7 @@ from appliance.host.time_limits import ARCHIVE_CALM_S, ARCHIVE_END_S
 from appliance.messages.notices import Notify
 from appliance.messages.schema import Verdict
 from appliance.records.archive_files import Map, Stock, encode, entry, write
-from engines.common.geometry import Box, Pixels
+from engines.pictures.geometry import Box, Pixels
 
 PLACES = 8  # frames that wait at most
 PLACES_OF_REJECTS = 4  # of these, left to rejects when passes come in numbers

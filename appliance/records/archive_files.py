@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from appliance.messages.schema import Verdict
 from engines.common.errors import ImageError
-from engines.common.geometry import Box, Pixels
+from engines.pictures.geometry import Box, Pixels
 
 Map = npt.NDArray[np.float32]
 # Noise of a camera has no repeated strings: Huffman coding alone takes half the time of the fastest search for them, and

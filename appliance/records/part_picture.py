@@ -15,9 +15,9 @@ from appliance.records.archive import sampled
 from appliance.records.archive_files import entry, read_map
 from appliance.records.journal import Query, search
 from engines.common.errors import ConfigError
-from engines.common.geometry import Box, Pixels
-from engines.common.images import read_image
-from engines.common.overlay import overlay, rgb
+from engines.pictures.geometry import Box, Pixels
+from engines.pictures.images import read_image
+from engines.pictures.overlay import overlay, rgb
 from engines.recipe.bundle import MANIFEST, load_recipe
 from engines.recipe.templates import read_templates
 

@@ -8,7 +8,7 @@ from appliance.messages.schema import Verdict
 from appliance.records.archive import Archive
 from appliance.records.archive_files import Map
 from appliance.records.journal import Journal
-from engines.common.geometry import Box, Pixels
+from engines.pictures.geometry import Box, Pixels
 
 
 class Recorder:

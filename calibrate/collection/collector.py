@@ -21,8 +21,8 @@ from calibrate.collection.picture_checks import Checks, Looks, Reason, Refusal, 
 from calibrate.pages.contact_sheet import shrink
 from engines.common.errors import ConfigError, ImageError
 from engines.common.files import write_file
-from engines.common.geometry import Pixels
-from engines.common.images import list_images, read_image
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import list_images, read_image
 from engines.recipe.bundle import MANIFEST, load_recipe
 
 GRAB_TIMEOUT_S = 0.1  # how often a quiet camera lets us look whether to stop

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engines.common.geometry import Pixels
+from engines.pictures.geometry import Pixels
 
 Reason = Literal["no-picture", "size", "blurred", "exposure", "duplicate"]
 Floats = npt.NDArray[np.float32]

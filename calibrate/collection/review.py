@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from calibrate.collection.picture_checks import Checks, Looks, look_at
 from engines.common.errors import ImageError
-from engines.common.geometry import Box, Geometry, Pixels
-from engines.common.images import list_images, read_image
 from engines.networks.backbone import Backbone, load_imagenet_weights
+from engines.pictures.geometry import Box, Geometry, Pixels
+from engines.pictures.images import list_images, read_image
 from engines.recipe.golden_samples import resize
 
 BACKBONE, LEVELS = "efficientnet-lite0", (1, 2)  # strides 8 and 16

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from calibrate.collection.review import Review, Reviewed
 from calibrate.pages.contact_sheet import Thumbnail, shrink
 from engines.common.errors import ImageError
-from engines.common.geometry import Box, Pixels
-from engines.common.images import read_image
-from engines.common.overlay import overlay
+from engines.pictures.geometry import Box, Pixels
+from engines.pictures.images import read_image
+from engines.pictures.overlay import overlay
 
 SIDE, BETWEEN = 300, 4
 FROM, TO = 1.5, 4.0  # times the usual: where colour begins, and where it is at its strongest; the same for all pictures

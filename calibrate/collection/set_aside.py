@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engines.common.errors import ImageError
 from engines.common.files import write_file
-from engines.common.images import read_content
+from engines.pictures.images import read_content
 
 
 def set_aside(folder: Path, names: Sequence[str], to: Path) -> list[Path]:

@@ -22,8 +22,8 @@ from calibrate.detection.injection import KINDS, Drawn, Mask, inject, inspected
 from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ConfigError
 from engines.common.files import Sha256
-from engines.common.geometry import Geometry, Pixels
 from engines.judgement import Judgement, judge
+from engines.pictures.geometry import Geometry, Pixels
 from engines.recipe.bundle import Recipe
 from engines.recipe.thresholds import Thresholds
 

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from calibrate.detection.detectability import Cell, Curve, Detectability
 from calibrate.detection.injection import KINDS, Drawn, Mask, draw
 from calibrate.pages.charts import png
-from engines.common.geometry import Pixels
+from engines.pictures.geometry import Pixels
 
 EXAMPLES, PLACES = 6, 300
 SHOWN_CONTRAST = 32  # grey levels, of the examples

@@ -1,7 +1,7 @@
 """Defects of a stated size and contrast, drawn onto golden samples to see what a line can see.
 
 No fit knows them, since weights are fitted on no drawn defects at all.  Nor do the choice of the input's contrast, that of a
-score, and the parity gate, which use those of `engines.common.synthetic_defects`: straight scratches of one shade, blurred
+score, and the parity gate, which use those of `engines.pictures.synthetic_defects`: straight scratches of one shade, blurred
 ellipses, squares from elsewhere turned by right angles.  These are other drawings: bent and tapering scratches, ragged blobs,
 patches whose structure is gone, and enlarged texture of another part.
 
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engines.common.geometry import Box, Geometry, Pixels
+from engines.pictures.geometry import Box, Geometry, Pixels
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

@@ -14,8 +14,8 @@ import numpy as np
 from calibrate.evaluation.measures import Masks
 from engines.common.errors import ImageError
 from engines.common.files import decode_json
-from engines.common.geometry import Pixels
-from engines.common.images import list_images, read_image
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import list_images, read_image
 
 GOOD = "good"
 VISA_SPLIT = Path("split_csv") / "1cls.csv"

@@ -30,8 +30,8 @@ from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresh
 from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ConfigError, EngineError
 from engines.common.files import write_file
-from engines.common.images import png_bytes, read_image
 from engines.judgement import judge
+from engines.pictures.images import png_bytes, read_image
 from engines.proof.admission import load_engine
 from engines.proof.build import build_engine
 from engines.recipe.bundle import Recipe, load_recipe

@@ -14,7 +14,7 @@ from calibrate.evaluation.category_result import Judged, Result
 from calibrate.evaluation.datasets import LOCO_CONFIG, Category
 from calibrate.fit.training import DEFAULTS
 from engines.common.files import write_file
-from engines.common.images import read_content
+from engines.pictures.images import read_content
 from engines.recipe.model_config import PROFILES
 
 FORMAT = 7  # of what is kept: another one computes anew

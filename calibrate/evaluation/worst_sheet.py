@@ -12,9 +12,9 @@ from calibrate.evaluation.category_result import Judged
 from calibrate.evaluation.datasets import Category, TestPicture, read_masks
 from calibrate.pages.contact_sheet import Thumbnail, draw_pages, shrink
 from calibrate.thresholds.scorer import Scorer
-from engines.common.geometry import Pixels
-from engines.common.images import read_image
-from engines.common.overlay import overlay
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import read_image
+from engines.pictures.overlay import overlay
 from engines.recipe.thresholds import Thresholds
 
 WORST, NEAREST = 12, 4  # pictures of misses and of false rejects, at most; and where there are none

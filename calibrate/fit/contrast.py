@@ -17,11 +17,11 @@ from sklearn.metrics import roc_auc_score
 
 from calibrate.fit.features import FeatureSource, measure
 from calibrate.fit.memory_rows import fill
-from engines.common.geometry import Geometry, Pixels
-from engines.common.synthetic_defects import KINDS, with_defect
 from engines.networks.anomaly_map import smooth
 from engines.networks.backbone import Backbone
 from engines.networks.tfa_net import TFANet
+from engines.pictures.geometry import Geometry, Pixels
+from engines.pictures.synthetic_defects import KINDS, with_defect
 from engines.recipe.model_config import TFANetConfig
 
 LOWER = (1.0, 0.67)  # what is tried beside the configuration's own

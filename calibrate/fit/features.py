@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.common.geometry import Geometry, Pixels
 from engines.networks.backbone import Backbone
 from engines.networks.port import Network
+from engines.pictures.geometry import Geometry, Pixels
 
 BATCH = 16
 COLUMNS = 65_536

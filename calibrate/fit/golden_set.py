@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from engines.common.errors import ImageError
-from engines.common.geometry import Pixels
-from engines.common.images import decode_image, list_images, read_content
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import decode_image, list_images, read_content
 from engines.recipe.bundle import GoldenSample
 from engines.recipe.golden_samples import resize
 

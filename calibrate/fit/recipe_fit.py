@@ -21,10 +21,10 @@ from calibrate.fit.memory_rows import remember
 from calibrate.fit.training import DEFAULTS, Fit, FitSettings, Progress
 from engines.common.errors import ConfigError
 from engines.common.files import written_aside
-from engines.common.geometry import MAX_GRID, Box, Geometry
 from engines.graph.assembly import weights_bytes
 from engines.networks.backbone import Backbone, load_imagenet_weights
 from engines.networks.kinds import new_network
+from engines.pictures.geometry import MAX_GRID, Box, Geometry
 from engines.recipe.bundle import FORMAT, WEIGHTS, Manifest, Recipe, load_recipe, seal
 from engines.recipe.model_config import BANK, PROFILES, BankRatio, ModelConfig, TFANetConfig
 from engines.recipe.naming import Naming

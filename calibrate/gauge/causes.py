@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from engines.common.geometry import Box, Pixels
+from engines.pictures.geometry import Box, Pixels
 
 Grey = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]

@@ -22,9 +22,9 @@ import numpy as np
 from calibrate.gauge.causes import Grey, Look, look, reduced
 from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ConfigError, EngineError, ImageError, RecipeError
-from engines.common.geometry import Pixels
-from engines.common.images import SUFFIXES, decode_image, list_images, read_content
 from engines.judgement import judge
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import SUFFIXES, decode_image, list_images, read_content
 from engines.recipe.bundle import Recipe
 from engines.recipe.thresholds import load_thresholds
 

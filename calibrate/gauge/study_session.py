@@ -20,8 +20,8 @@ from appliance.config.line import Line
 from calibrate.gauge.study_pictures import ONE, TRUTH_FILE, Gauge, Take
 from engines.common.errors import ConfigError, ImageError
 from engines.common.files import write_file
-from engines.common.geometry import Pixels
-from engines.common.images import png_bytes, read_image
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import png_bytes, read_image
 
 GRAB_S = 0.2
 AGAIN = "r"  # typed before Enter: the last take was no good

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from engines.common.errors import ImageError
 from engines.common.files import write_file
-from engines.common.geometry import Pixels
-from engines.common.images import png_bytes
-from engines.common.overlay import rgb
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import png_bytes
+from engines.pictures.overlay import rgb
 
 SIDE = 222  # longest side of a thumbnail, in pixels
 PAGE = (2000, 1414)  # width, and about the height, of a page: A4 across

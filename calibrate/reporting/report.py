@@ -24,7 +24,7 @@ from calibrate.reporting.report_text import (
 )
 from engines.common.errors import RecipeError
 from engines.common.files import decode_json, write_file
-from engines.common.images import png_bytes, read_image
+from engines.pictures.images import png_bytes, read_image
 from engines.recipe.bundle import Recipe
 from engines.recipe.templates import read_templates
 from engines.recipe.thresholds import Thresholds, load_thresholds

@@ -11,18 +11,18 @@ import numpy.typing as npt
 
 from calibrate.thresholds.held_out import known_rejects
 from calibrate.thresholds.scorer import Scorer
-from engines.common.geometry import Pixels
-from engines.common.images import png_bytes
-from engines.common.overlay import overlay, rgb
-from engines.common.synthetic_defects import with_defect
 from engines.judgement import judge
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import png_bytes
+from engines.pictures.overlay import overlay, rgb
+from engines.pictures.synthetic_defects import with_defect
 from engines.recipe.bundle import Recipe
 from engines.recipe.golden_samples import read_samples
 from engines.recipe.thresholds import Thresholds
 
 STRIP, STRIP_SIDE = 12, 150  # golden samples shown, and their side in pixels
 SIDE = 420  # of an example's part
-SYNTHETIC = ("a scratch", "a stain", "a misplaced piece")  # the kinds of `engines.common.synthetic_defects`, in its order
+SYNTHETIC = ("a scratch", "a stain", "a misplaced piece")  # the kinds of `engines.pictures.synthetic_defects`, in its order
 
 
 class Example(NamedTuple):

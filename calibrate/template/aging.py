@@ -15,8 +15,8 @@ from scipy import stats
 from appliance.config.line import load_line, need_archive
 from calibrate.template.medoids import Floats
 from engines.common.errors import ImageError
-from engines.common.geometry import Pixels
-from engines.common.images import list_images, read_image
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import list_images, read_image
 from engines.recipe.bundle import Manifest
 from engines.recipe.golden_samples import resize
 

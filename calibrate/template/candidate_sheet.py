@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from calibrate.pages.charts import png
 from calibrate.template.choice import Candidate, TemplateChoice
-from engines.common.geometry import Pixels
+from engines.pictures.geometry import Pixels
 
 COLUMNS, LONGEST = 3, 34  # candidates in a row; letters of a name
 INK, QUIET, MARK, BAR, TRACK, WARN = "#1b1f24", "#5b6570", "#0b7a3b", "#1f6fb2", "#dfe5ea", "#b5541c"

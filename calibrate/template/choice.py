@@ -25,12 +25,12 @@ from scipy import stats
 from calibrate.template.aging import FEWEST, Aging, measure_aging
 from calibrate.template.medoids import Floats, deepest, distances, k_medoids
 from engines.common.files import Sha256
-from engines.common.geometry import Geometry, Pixels
-from engines.common.scores import SCORES, ScoreName
-from engines.common.synthetic_defects import KINDS, with_defect
 from engines.graph.assembly import build_graph, load_network
 from engines.graph.inspection import InspectionGraph
 from engines.judgement import measure
+from engines.pictures.geometry import Geometry, Pixels
+from engines.pictures.scores import SCORES, ScoreName
+from engines.pictures.synthetic_defects import KINDS, with_defect
 from engines.recipe.bundle import Recipe
 from engines.recipe.ignore_mask import ignored_by
 from engines.recipe.templates import Templates, read_templates

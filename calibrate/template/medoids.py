@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from calibrate.fit.features import products
-from engines.common.geometry import Geometry, Pixels
 from engines.networks.backbone import Backbone
+from engines.pictures.geometry import Geometry, Pixels
 
 Floats = npt.NDArray[np.float64]
 

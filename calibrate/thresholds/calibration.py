@@ -16,10 +16,10 @@ from calibrate.thresholds.limits import Floats, choose_area, choose_score, cut, 
 from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ImageError, RecipeError
 from engines.common.files import decode_json
-from engines.common.geometry import Pixels
-from engines.common.images import png_bytes, read_image
-from engines.common.scores import SCORES
-from engines.common.synthetic_defects import with_defect
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import png_bytes, read_image
+from engines.pictures.scores import SCORES
+from engines.pictures.synthetic_defects import with_defect
 from engines.proof.admission import describe
 from engines.proof.build import verify_engine
 from engines.recipe.bundle import Recipe

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from calibrate.fit.golden_set import content_digest
 from engines.common.errors import ImageError
-from engines.common.geometry import Pixels
-from engines.common.images import decode_image, list_images, read_content
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import decode_image, list_images, read_content
 from engines.recipe.bundle import Manifest
 from engines.recipe.golden_samples import read_samples, resize
 

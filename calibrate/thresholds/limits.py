@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from calibrate.thresholds.guarantee import estimate_tail, rank_within, rate_beyond, samples_needed
-from engines.common.scores import SCORES, ScoreName
+from engines.pictures.scores import SCORES, ScoreName
 from engines.recipe.thresholds import Candidate, Estimate, Guarantee, Scale
 
 Floats = npt.NDArray[np.float64]

@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from engines.common.geometry import Pixels
 from engines.judgement import Measured, measure
+from engines.pictures.geometry import Pixels
 from engines.proof.admission import load_engine
 from engines.recipe.bundle import Recipe
 from engines.recipe.golden_samples import resize

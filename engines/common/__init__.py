@@ -1,1 +1,1 @@
-"""What every room may use: errors, pictures, the frame's geometry, files, and what the three commands share."""
+"""What every command and every room may use: errors, files, line files, and how a command runs and ends."""

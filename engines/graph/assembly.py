@@ -9,11 +9,11 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from engines.common.errors import RecipeError
-from engines.common.geometry import Geometry
 from engines.graph.inspection import InspectionGraph
 from engines.networks.backbone import Backbone
 from engines.networks.kinds import new_network
 from engines.networks.port import Network
+from engines.pictures.geometry import Geometry
 from engines.recipe.bundle import WEIGHTS, Recipe
 from engines.recipe.templates import Templates, read_templates
 

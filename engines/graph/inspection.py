@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from engines.common.geometry import Geometry
 from engines.networks.anomaly_map import frame_scores
 from engines.networks.backbone import Backbone
+from engines.pictures.geometry import Geometry
 
 
 class InspectionGraph(nn.Module):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.common.scores import top_k
+from engines.pictures.scores import top_k
 
 GAUSSIAN_TRUNCATE = 4.0  # scipy's default: the kernel ends at 4 sigma
 
@@ -57,7 +57,7 @@ def smooth(maps: Tensor, matrix: Tensor) -> Tensor:
 
 
 def frame_scores(frame_map: Tensor) -> Tensor:
-    """A stitched map (H, W) -> its scores (3,), in the order of `engines.common.scores.SCORES`; std is the population's."""
+    """A stitched map (H, W) -> its scores (3,), in the order of `engines.pictures.scores.SCORES`; std is the population's."""
     flat = frame_map.flatten()
     top = flat.topk(top_k(flat.numel())).values  # largest first
     return torch.stack([flat.std(correction=0), top[0], top.mean()])

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from engines.common.geometry import Geometry
 from engines.networks.backbone import Backbone
+from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import ModelConfig
 from engines.recipe.templates import Templates
 

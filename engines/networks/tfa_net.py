@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engines.common.geometry import Geometry
 from engines.networks.anomaly_map import distances, smooth, smoothing_matrix
 from engines.networks.backbone import Backbone
 from engines.networks.memory import Memory
 from engines.networks.port import Network
 from engines.networks.search import Search
 from engines.networks.transformer import Block, LayerNorm, init_weights, sincos_position
+from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import TFANetConfig
 from engines.recipe.templates import Templates
 

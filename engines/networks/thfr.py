@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines.common.geometry import Geometry
 from engines.networks.anomaly_map import distances, smooth, smoothing_matrix
 from engines.networks.backbone import Backbone
 from engines.networks.port import Network
 from engines.networks.search import Search, unit_rows
 from engines.networks.thfr_parts import Compensation, GlobalBottleneck, LocalBottleneck, Stage
+from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import THFRConfig
 from engines.recipe.templates import Templates
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from engines.common.errors import EngineError, ImageError
 from engines.common.files import write_file, written_aside
-from engines.common.geometry import Pixels
-from engines.common.images import list_images, read_image
-from engines.common.synthetic_defects import with_defect
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import list_images, read_image
+from engines.pictures.synthetic_defects import with_defect
 from engines.proof.admission import RECORD, BuildRecord, built_engines, engine_folder, need_intact
 from engines.proof.parity import Parity, compare
 from engines.recipe.bundle import Recipe

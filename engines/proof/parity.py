@@ -17,8 +17,8 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from engines.common.files import Sha256
-from engines.common.geometry import Geometry, Pixels
 from engines.judgement import judge, measure
+from engines.pictures.geometry import Geometry, Pixels
 from engines.recipe.thresholds import Thresholds
 from engines.targets import Engine, Precision, run_once
 

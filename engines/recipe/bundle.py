@@ -21,7 +21,7 @@ import msgspec
 
 from engines.common.errors import RecipeError
 from engines.common.files import Sha256, check_digest, decode_json, write_file
-from engines.common.geometry import Geometry
+from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import ModelConfig
 from engines.recipe.naming import Naming
 

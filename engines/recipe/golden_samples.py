@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from engines.common.errors import RecipeError
-from engines.common.geometry import Pixels
-from engines.common.images import decode_image, read_content
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import decode_image, read_content
 from engines.recipe.bundle import Manifest
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.common.errors import ImageError
-from engines.common.geometry import Geometry, Pixels
-from engines.common.images import read_image
+from engines.pictures.geometry import Geometry, Pixels
+from engines.pictures.images import read_image
 from engines.recipe.bundle import Recipe
 from engines.recipe.thresholds import IGNORE_MASK, Thresholds
 

@@ -18,8 +18,8 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from engines.common.errors import RecipeError
-from engines.common.geometry import Pixels
-from engines.common.images import decode_image, png_bytes
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import decode_image, png_bytes
 from engines.recipe.bundle import Recipe
 
 PICTURE = "picture."  # and the template's index: its tensor in a bank

@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from engines.common.errors import RecipeError
 from engines.common.files import Sha256, check_digest, decode_json, write_file
-from engines.common.scores import ScoreName
+from engines.pictures.scores import ScoreName
 from engines.recipe.bundle import Recipe
 
 FILE, IGNORE_MASK, HISTORY = "thresholds.json", "ignore.png", "thresholds-history"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from engines.common.geometry import Geometry, Pixels
+    from engines.pictures.geometry import Geometry, Pixels
     from engines.recipe.bundle import Recipe
 
 MATCH = 2  # numbers that tell which template a frame was compared with
@@ -136,7 +136,7 @@ class HostSlot:
         """Zeroed buffers of the right shapes."""
         import numpy as np
 
-        from engines.common.scores import SCORES
+        from engines.pictures.scores import SCORES
 
         tiles = np.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), np.uint8)
         shapes = (geometry.map_shape, (len(SCORES),), (MATCH,))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engines.common.errors import EngineError
-from engines.common.geometry import Pixels
+from engines.pictures.geometry import Pixels
 
 STAGES = ("copy in", "compute", "copy out")
 IN_FLIGHT, WARM = 3, 20

@@ -15,7 +15,7 @@ import openvino as ov
 
 from engines.common.errors import EngineError
 from engines.common.extras import import_for
-from engines.common.geometry import Geometry, Pixels
+from engines.pictures.geometry import Geometry, Pixels
 from engines.recipe.bundle import Recipe
 from engines.targets import HostSlot
 from engines.targets.openvino_exact import CONVOLUTIONS, exact_operations, keep_exact

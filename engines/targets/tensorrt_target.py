@@ -16,8 +16,8 @@ import tensorrt as trt
 import torch
 
 from engines.common.errors import EngineError
-from engines.common.geometry import Geometry, Pixels
-from engines.common.scores import SCORES
+from engines.pictures.geometry import Geometry, Pixels
+from engines.pictures.scores import SCORES
 from engines.recipe.bundle import Recipe
 from engines.targets import MATCH, need_one_stream
 from engines.targets.cuda_check import STAGES, Spans

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from engines.common.errors import EngineError
-from engines.common.geometry import Geometry, Pixels
 from engines.graph.assembly import load_graph
 from engines.graph.half_precision import to_half
 from engines.graph.inspection import InspectionGraph
+from engines.pictures.geometry import Geometry, Pixels
 from engines.recipe.bundle import Recipe
 from engines.targets import HostSlot, need_one_stream
 

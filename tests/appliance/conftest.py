@@ -32,7 +32,7 @@ from appliance.messages.publisher import Publisher
 from appliance.messages.schema import Verdict
 from appliance.messages.subscriber import Subscriber
 from appliance.plc import Plc, make_plc
-from engines.common.geometry import Geometry, Pixels
+from engines.pictures.geometry import Geometry, Pixels
 from engines.recipe.thresholds import Guarantee, Scale, Thresholds
 from engines.targets import HostSlot
 

@@ -29,8 +29,8 @@ from calibrate.evaluation.measures import PixelMeasures, auroc
 from calibrate.fit.bank_change import remake_bank
 from calibrate.fit.recipe_fit import FitRequest, make_recipe
 from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
-from engines.common.images import read_image
-from engines.common.scores import SCORES
+from engines.pictures.images import read_image
+from engines.pictures.scores import SCORES
 from engines.proof.admission import load_engine
 from engines.proof.build import build_engine
 from engines.recipe.bundle import Recipe, load_recipe

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.common.geometry import Geometry
-from engines.common.images import png_bytes
+from engines.pictures.geometry import Geometry
+from engines.pictures.images import png_bytes
 from engines.recipe.bundle import FORMAT, WEIGHTS, Manifest, Recipe, load_recipe, seal
 from engines.recipe.model_config import TFANetConfig
 

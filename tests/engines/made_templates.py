@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engines.common.geometry import Geometry
-from engines.common.images import png_bytes
 from engines.networks.backbone import Backbone
 from engines.networks.port import Network
+from engines.pictures.geometry import Geometry
+from engines.pictures.images import png_bytes
 from engines.recipe.templates import Templates
 
 

@@ -23,10 +23,10 @@ from appliance.checks.replay_comparison import Archived, replay
 from appliance.config.line import Line, load_line
 from appliance.line.offline import through
 from calibrate.thresholds.scorer import Scorer
-from engines.common.geometry import Geometry
-from engines.common.images import png_bytes, read_image
-from engines.common.scores import SCORES, ScoreName, frame_scores
 from engines.judgement import Judgement, judge, measure
+from engines.pictures.geometry import Geometry
+from engines.pictures.images import png_bytes, read_image
+from engines.pictures.scores import SCORES, ScoreName, frame_scores
 from engines.proof.parity import compare
 from engines.recipe.bundle import load_recipe
 from engines.recipe.ignore_mask import ignored_by
@@ -292,7 +292,7 @@ def test_scores_and_regions_of_maps_are_asked_for_by_the_judgement_alone() -> No
     for file in (one for package in ("appliance", "calibrate", "engines") for one in (REPOSITORY / package).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             name = file.relative_to(REPOSITORY).as_posix()
-            if isinstance(node, ast.ImportFrom) and node.module in ("engines.common.scores", "engines.common.regions"):
+            if isinstance(node, ast.ImportFrom) and node.module in ("engines.pictures.scores", "engines.pictures.regions"):
                 asking.update(name for one in node.names if one.name in ("frame_scores", "find_regions", "region_level"))
             if isinstance(node, ast.Compare):
                 sides = (one for side in (node.left, *node.comparators) for one in ast.walk(side))

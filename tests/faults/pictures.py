@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engines.common.images import read_image
-from engines.common.scores import SCORES
+from engines.pictures.images import read_image
+from engines.pictures.scores import SCORES
 from engines.proof.admission import load_engine
 from engines.recipe.bundle import Recipe
 from engines.recipe.thresholds import load_thresholds

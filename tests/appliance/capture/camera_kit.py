@@ -17,7 +17,7 @@ import pytest
 
 from appliance.capture import Camera, CameraError, CameraLostError, Frame
 from appliance.config.line import Line
-from engines.common.geometry import Pixels
+from engines.pictures.geometry import Pixels
 from tests.appliance.conftest import MakeLine, camera_of
 
 SIDE = 64  # of its pictures

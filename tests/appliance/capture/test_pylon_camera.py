@@ -15,7 +15,7 @@ from pypylon import pylon
 
 from appliance.capture import Camera, CameraError, CameraLostError, Frame
 from engines.common.errors import ConfigError
-from engines.common.geometry import Pixels
+from engines.pictures.geometry import Pixels
 from tests.appliance.conftest import MakeLine, camera_of, emulated, save_noise
 
 SIDE = 64

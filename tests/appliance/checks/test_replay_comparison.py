@@ -23,8 +23,8 @@ from appliance.records.archive_files import entry
 from appliance.records.journal import Query
 from appliance.records.part_picture import part_picture
 from engines.common.errors import ConfigError
-from engines.common.geometry import Pixels
-from engines.common.images import read_image
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import read_image
 from engines.proof.admission import engine_folder, read_record
 from engines.proof.build import save_record
 from engines.recipe.bundle import Recipe, load_recipe

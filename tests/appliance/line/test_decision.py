@@ -10,7 +10,7 @@ import pytest
 
 from appliance.line.decision import MOST_REGIONS, Decider
 from appliance.messages.schema import Region
-from engines.common.geometry import Geometry
+from engines.pictures.geometry import Geometry
 from engines.recipe.bundle import Recipe
 from engines.recipe.naming import Naming
 from tests.appliance.conftest import Floats, make_thresholds

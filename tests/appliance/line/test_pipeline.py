@@ -14,7 +14,7 @@ import pytest
 
 from appliance.capture import Frame
 from appliance.line.pipeline import Job, Pipeline, Station
-from engines.common.geometry import Geometry
+from engines.pictures.geometry import Geometry
 from tests.appliance.conftest import Floats, MadeEngine, wait_for
 
 GEOMETRY = Geometry(frame=(64, 64), region=(0, 0, 64, 64), input_side=64)

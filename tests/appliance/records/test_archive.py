@@ -18,7 +18,7 @@ from appliance.messages.schema import Verdict
 from appliance.records.archive import PLACES, PLACES_OF_REJECTS, Archive, sampled
 from appliance.records.archive_files import encode, entry, read_map
 from engines.common.errors import ImageError
-from engines.common.images import read_image
+from engines.pictures.images import read_image
 from engines.recipe.bundle import Recipe
 from tests.appliance.conftest import (
     Floats,

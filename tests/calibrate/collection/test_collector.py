@@ -30,8 +30,8 @@ from calibrate.collection.collect_view import CollectView
 from calibrate.collection.collector import Collection, recipe_size
 from calibrate.collection.picture_checks import Refusal
 from engines.common.errors import ConfigError, ImageError
-from engines.common.geometry import Pixels
-from engines.common.images import list_images, png_bytes, read_image
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import list_images, png_bytes, read_image
 from engines.recipe.bundle import Recipe
 from tests.appliance.conftest import emulated, save_noise
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from calibrate.collection.picture_checks import FEWEST, Checks, Looks, look_at
-from engines.common.geometry import Pixels
+from engines.pictures.geometry import Pixels
 from tests.appliance.conftest import Floats
 
 

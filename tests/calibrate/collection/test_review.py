@@ -16,8 +16,8 @@ from calibrate.collection.review import LIMIT, Review, Reviewed, deviations, rev
 from calibrate.collection.review_sheet import heat, thumbnail_of
 from calibrate.collection.set_aside import set_aside
 from engines.common.errors import ConfigError, ImageError
-from engines.common.geometry import Geometry
-from engines.common.images import list_images, png_bytes, read_image
+from engines.pictures.geometry import Geometry
+from engines.pictures.images import list_images, png_bytes, read_image
 from tests.appliance.conftest import save_noise
 from tests.virtual_line.product import render
 

@@ -25,9 +25,9 @@ from calibrate.detection.detectability_picture import detectability_png, size_te
 from calibrate.detection.injection import KINDS, inject, inspected
 from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ConfigError, RecipeError
-from engines.common.images import decode_image, read_image
-from engines.common.scores import frame_scores
 from engines.judgement import judge, measure
+from engines.pictures.images import decode_image, read_image
+from engines.pictures.scores import frame_scores
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.golden_samples import read_samples
 from engines.recipe.thresholds import FILE, load_thresholds

@@ -12,7 +12,7 @@ import pytest
 import calibrate
 import engines
 from calibrate.detection.injection import KINDS, inject, inspected
-from engines.common.geometry import Geometry
+from engines.pictures.geometry import Geometry
 from tests.virtual_line.product import render
 
 GEOMETRY = Geometry((512, 512), (64, 32, 400, 448), rows=2, columns=2)

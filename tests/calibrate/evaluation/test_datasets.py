@@ -10,7 +10,7 @@ import pytest
 
 from calibrate.evaluation.datasets import GOOD, Category, find_categories, read_masks
 from engines.common.errors import ImageError, RecipeError
-from engines.common.images import png_bytes
+from engines.pictures.images import png_bytes
 
 
 def _picture(file: Path, content: np.ndarray | None = None) -> Path:

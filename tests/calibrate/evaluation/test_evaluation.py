@@ -21,7 +21,7 @@ from calibrate.evaluation.kept_results import EvaluateRequest, Finished, identit
 from calibrate.fit import training
 from calibrate.pages.contact_sheet import PAGE
 from engines.common.errors import ConfigError, EngineError, UserError
-from engines.common.images import png_bytes, read_image
+from engines.pictures.images import png_bytes, read_image
 from engines.recipe.bundle import load_recipe
 from engines.recipe.thresholds import load_thresholds
 

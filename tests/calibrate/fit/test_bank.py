@@ -22,8 +22,8 @@ from calibrate.fit.bank import Bank, coreset
 from calibrate.fit.golden_set import Golden
 from calibrate.fit.recipe_fit import FitRequest, make_recipe
 from engines.common.errors import ConfigError, RecipeError
-from engines.common.images import read_image
 from engines.graph.assembly import load_network
+from engines.pictures.images import read_image
 from engines.recipe.bundle import MANIFEST, WEIGHTS, GoldenSample, Recipe, load_recipe
 from engines.recipe.golden_samples import read_samples
 from engines.recipe.model_config import BANK, THFRConfig

@@ -9,8 +9,8 @@ import torch
 
 from calibrate.fit import contrast
 from calibrate.fit.contrast import FEWEST, choose_contrast
-from engines.common.geometry import Geometry
 from engines.networks.backbone import Backbone
+from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import TFANetConfig
 
 CONFIG = TFANetConfig(input_side=64, dim=64, depth=2, refine_dim=64, refine_depth=2)

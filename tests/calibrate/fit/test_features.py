@@ -8,9 +8,9 @@ import torch
 
 from calibrate.fit import features
 from calibrate.fit.features import FeatureSource, measure, medoid
-from engines.common.geometry import Geometry
 from engines.networks.backbone import Backbone
 from engines.networks.tfa_net import TFANet
+from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import TFANetConfig
 from tests.virtual_line.product import render
 

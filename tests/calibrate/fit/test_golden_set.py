@@ -11,8 +11,8 @@ import pytest
 
 from calibrate.fit.golden_set import read_golden
 from engines.common.errors import ImageError, RecipeError
-from engines.common.geometry import Geometry
-from engines.common.images import png_bytes
+from engines.pictures.geometry import Geometry
+from engines.pictures.images import png_bytes
 from engines.recipe.bundle import Manifest, Recipe
 from engines.recipe.golden_samples import read_samples
 

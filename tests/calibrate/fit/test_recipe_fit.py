@@ -17,10 +17,10 @@ from calibrate.fit.recipe_fit import FitRequest, auto_grid, make_recipe
 from calibrate.fit.training import Progress
 from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
 from engines.common.errors import ConfigError
-from engines.common.geometry import Pixels
-from engines.common.images import read_image
 from engines.graph.assembly import load_network
 from engines.networks.backbone import Backbone, load_imagenet_weights
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import read_image
 from engines.recipe.bundle import MANIFEST, WEIGHTS, Recipe, load_recipe
 from engines.recipe.model_config import TEMPLATE, ModelConfig
 from engines.recipe.thresholds import load_thresholds

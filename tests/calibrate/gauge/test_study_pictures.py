@@ -22,9 +22,9 @@ from calibrate.gauge.study_pictures import Gauge, read_takes, read_truth
 from calibrate.gauge.study_session import Plan, _picture
 from calibrate.thresholds.scorer import Scorer
 from engines.common.errors import ConfigError, ImageError, RecipeError, UserError
-from engines.common.geometry import Pixels
-from engines.common.images import png_bytes, read_image
 from engines.judgement import judge
+from engines.pictures.geometry import Pixels
+from engines.pictures.images import png_bytes, read_image
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import FILE
 from tests.appliance.conftest import emulated

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from calibrate.pages.contact_sheet import MARK, PAGE, SIDE, Thumbnail, draw_pages, shrink, write_pages
-from engines.common.images import read_image
+from engines.pictures.images import read_image
 
 
 def grey(height: int, width: int) -> Thumbnail:

@@ -20,7 +20,7 @@ from calibrate.pages.page import Row, Tile, render
 from calibrate.reporting.report import Report
 from calibrate.reporting.report_charts import Chart
 from calibrate.reporting.report_pictures import Example
-from engines.common.images import png_bytes
+from engines.pictures.images import png_bytes
 from tests.calibrate.pages.page_reader import PageReader
 
 ROOT = Path(__file__).parents[3]

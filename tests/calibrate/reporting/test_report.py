@@ -12,7 +12,7 @@ from calibrate.detection.detectability import Detectability
 from calibrate.reporting.report import ReportRequest, make_report
 from calibrate.thresholds.calibration import restore_thresholds
 from engines.common.errors import RecipeError
-from engines.common.images import png_bytes, read_image
+from engines.pictures.images import png_bytes, read_image
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import FILE, load_thresholds
 from tests.calibrate.pages.page_reader import PageReader

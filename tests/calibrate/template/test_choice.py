@@ -20,7 +20,7 @@ from calibrate.template.aging import Aging, archived_passes, measure_aging, pass
 from calibrate.template.choice import JSON, PICTURE, Candidate, TemplateChoice, best_of
 from calibrate.template.medoids import distances, k_medoids
 from engines.common.errors import ConfigError, ImageError, RecipeError
-from engines.common.images import decode_image, png_bytes, read_image
+from engines.pictures.images import decode_image, png_bytes, read_image
 from engines.recipe.bundle import WEIGHTS, Recipe, load_recipe
 from engines.recipe.model_config import TEMPLATE
 from engines.recipe.thresholds import load_history, load_thresholds

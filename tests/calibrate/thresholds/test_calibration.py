@@ -16,8 +16,8 @@ from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresh
 from calibrate.thresholds.held_out import held_out_samples
 from calibrate.thresholds.trade_off import detection, trade_off
 from engines.common.errors import ImageError, RecipeError
-from engines.common.images import png_bytes, read_image
-from engines.common.scores import SCORES
+from engines.pictures.images import png_bytes, read_image
+from engines.pictures.scores import SCORES
 from engines.proof.admission import engine_folder, load_engine, read_record
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import FILE, HISTORY, IGNORE_MASK, Scored, Thresholds, load_history, load_thresholds

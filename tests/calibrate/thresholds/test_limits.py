@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from calibrate.thresholds.limits import choose_area, choose_score, cut, method, promise, scale_of
-from engines.common.scores import SCORES
+from engines.pictures.scores import SCORES
 
 NONE, CLEAR = np.array([]), np.full(20, 1e6)  # deviations of defects
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engines.common.images import read_image
+from engines.pictures.images import read_image
 from engines.proof.admission import engine_folder
 from engines.recipe.bundle import Recipe, load_recipe
 

@@ -10,8 +10,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
-from engines.common import scores
 from engines.networks.anomaly_map import distances, frame_scores, smooth, smoothing_matrix
+from engines.pictures import scores
 
 
 @pytest.mark.parametrize(("source", "target", "sigma"), [(64, 256, 4.0), (16, 64, 2.5), (16, 64, 20.0), (5, 64, 0.6)])

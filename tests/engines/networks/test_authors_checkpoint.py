@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engines.common.errors import RecipeError
-from engines.common.geometry import Geometry
 from engines.networks.authors_checkpoint import load_authors_checkpoint
 from engines.networks.backbone import Backbone
 from engines.networks.tfa_net import TFANet
+from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import PROFILES, TFANetConfig
 from engines.recipe.templates import Templates
 

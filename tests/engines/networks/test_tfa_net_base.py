@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from engines.common.geometry import Geometry
 from engines.graph.inspection import InspectionGraph
 from engines.networks.backbone import Backbone
 from engines.networks.tfa_net import ConstantTemplate, TFANet
+from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import PROFILES
 
 pytestmark = pytest.mark.slow

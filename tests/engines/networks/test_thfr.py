@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from engines.common.geometry import Geometry
 from engines.graph.half_precision import to_half
 from engines.graph.inspection import InspectionGraph
 from engines.networks.anomaly_map import smoothing_matrix
@@ -18,6 +17,7 @@ from engines.networks.backbone import Backbone
 from engines.networks.search import Search
 from engines.networks.thfr import THFR
 from engines.networks.thfr_parts import Compensation, Relation
+from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import THFRConfig
 from tests.engines.made_templates import made_templates
 

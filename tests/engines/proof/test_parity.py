@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engines.common.scores import frame_scores
+from engines.pictures.scores import frame_scores
 from engines.proof.parity import Parity, compare
 from engines.recipe.thresholds import Thresholds
 from tests.appliance.conftest import MadeEngine, make_thresholds

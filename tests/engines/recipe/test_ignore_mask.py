@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engines.common.errors import ImageError
-from engines.common.geometry import Geometry
+from engines.pictures.geometry import Geometry
 from engines.recipe.ignore_mask import ignored_map
 
 GEOMETRY = Geometry((640, 480), (64, 32, 512, 256), input_side=64)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from engines.common.errors import RecipeError
-from engines.common.images import png_bytes
+from engines.pictures.images import png_bytes
 from engines.recipe.bundle import MANIFEST, Recipe, load_recipe
 from engines.recipe.thresholds import FILE, IGNORE_MASK, load_thresholds, save_thresholds
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from engines.common import scores
 from engines.common.errors import EngineError
-from engines.common.images import read_image
 from engines.graph.assembly import load_graph
+from engines.pictures import scores
+from engines.pictures.images import read_image
 from engines.proof.admission import load_engine
 from engines.recipe.bundle import Recipe
 from engines.recipe.model_config import TEMPLATE

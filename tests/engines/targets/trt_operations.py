@@ -22,12 +22,12 @@ from unittest.mock import MagicMock
 import torch
 from torch.export import ExportedProgram
 
-from engines.common.geometry import Geometry
 from engines.graph.assembly import build_graph
 from engines.graph.export import export_graph
 from engines.graph.half_precision import to_half
 from engines.networks.backbone import Backbone
 from engines.networks.kinds import new_network
+from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import PROFILES
 from tests.engines.made_templates import made_templates
 

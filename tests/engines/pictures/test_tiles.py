@@ -8,11 +8,11 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from engines.common.geometry import Geometry, Pixels
-from engines.common.images import read_image
-from engines.common.regions import find_regions
 from engines.graph.assembly import build_graph, load_graph
 from engines.networks.tfa_net import TFANet
+from engines.pictures.geometry import Geometry, Pixels
+from engines.pictures.images import read_image
+from engines.pictures.regions import find_regions
 from engines.recipe.bundle import Recipe
 from engines.recipe.model_config import TEMPLATE
 from engines.recipe.templates import read_templates

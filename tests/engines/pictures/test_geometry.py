@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from engines.common.errors import ImageError
-from engines.common.geometry import Geometry
 from engines.graph.inspection import InspectionGraph
 from engines.networks.backbone import Backbone
+from engines.pictures.geometry import Geometry
 
 GRIDS = [
     Geometry((640, 480), (0, 0, 640, 480), 1, 1),

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from engines.common.errors import ImageError
-from engines.common.images import decode_image, list_images, png_bytes, read_image
+from engines.pictures.images import decode_image, list_images, png_bytes, read_image
 from tests.virtual_line.product import render
 
 COLOUR = render(1).image[::8, ::8].copy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engines.common.synthetic_defects import with_defect
+from engines.pictures.synthetic_defects import with_defect
 from tests.virtual_line.product import render
 
 COLOUR = render(4).image

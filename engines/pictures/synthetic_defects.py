@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engines.common.geometry import Box, Pixels
+from engines.pictures.geometry import Box, Pixels
 
 KINDS = 3
 

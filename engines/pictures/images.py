@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from engines.common.errors import ImageError
-from engines.common.geometry import Pixels
+from engines.pictures.geometry import Pixels
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 GREY_MODES = frozenset({"L", "1"})
