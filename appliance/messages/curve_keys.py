@@ -10,7 +10,6 @@ from pathlib import Path
 
 import zmq
 import zmq.auth
-from zmq.auth.thread import ThreadAuthenticator
 
 from engines.common.errors import ConfigError
 
@@ -35,6 +34,8 @@ class ServerKeys:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], folder: Path) -> None:
         """Raises ConfigError when the folder holds no keys."""
         self._public, self._secret = _load(folder / f"{LINE}.key_secret")
+        from zmq.auth.thread import ThreadAuthenticator  # brings asyncio and ssl, which a line without keys does not need
+
         self._authenticator = ThreadAuthenticator(context)
         self._authenticator.start()
         self._authenticator.configure_curve(domain="*", location=str(folder / CLIENTS))
