@@ -16,6 +16,7 @@ from appliance.capture import Camera, CameraError, CameraLostError, Frame, make_
 from engines.common.geometry import Pixels
 from tests.appliance.conftest import MakeLine, emulated, save_noise
 
+pytestmark = pytest.mark.slow  # emulated cameras, at the rates of real ones
 SIDE = 64
 Connect = Callable[..., Camera]
 
