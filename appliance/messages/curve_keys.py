@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import zmq
 import zmq.auth
-from zmq.auth.thread import ThreadAuthenticator
 
 from appliance.host.process_table import KEYS
 from engines.common.errors import ConfigError
@@ -45,6 +44,8 @@ class ServerKeys:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], folder: Path) -> None:
         """Raises ConfigError when the folder holds no keys."""
+        from zmq.auth.thread import ThreadAuthenticator  # brings asyncio and ssl, which a line without keys does not need
+
         make = shlex.join(["inspect", "keys", str(folder)])
         self._public, self._secret = _load(folder / f"{LINE}.key_secret", f"make it with: {make}")
         self._authenticator = ThreadAuthenticator(context)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import openvino as ov
+from engines.targets.quiet_openvino import ov
 
 CONVOLUTIONS = frozenset({"Convolution", "GroupConvolution"})
 NOT_COMPUTED = frozenset({"Constant", "Parameter", "Result"})

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
 from engines.common.errors import EngineError
 from engines.common.extras import import_for
@@ -19,6 +18,7 @@ from engines.pictures.geometry import Geometry, Pixels
 from engines.recipe.bundle import Recipe
 from engines.targets import HostSlot
 from engines.targets.openvino_exact import CONVOLUTIONS, exact_operations, keep_exact
+from engines.targets.quiet_openvino import ov
 
 BLOB = "model.blob"  # compiled for this CPU: a start compiles nothing
 EXACT_CONVOLUTIONS = (3, 10, 1_000)  # by attempt; see `openvino_exact`

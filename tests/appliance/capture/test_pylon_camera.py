@@ -18,6 +18,7 @@ from engines.common.errors import ConfigError
 from engines.pictures.geometry import Pixels
 from tests.appliance.conftest import MakeLine, camera_of, emulated, save_noise
 
+pytestmark = pytest.mark.slow  # emulated cameras, at the rates of real ones
 SIDE = 64
 Connect = Callable[..., Camera]
 

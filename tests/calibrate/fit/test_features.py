@@ -14,6 +14,7 @@ from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import TFANetConfig
 from tests.virtual_line.product import render
 
+pytestmark = pytest.mark.slow
 CONFIG = TFANetConfig(input_side=64, finest=4, patch=4, dim=64, depth=2, refine_dim=64, refine_depth=2, memory=0)
 GEOMETRY = Geometry((512, 512), (0, 0, 512, 512), 1, 2, input_side=64)
 CPU = torch.device("cpu")

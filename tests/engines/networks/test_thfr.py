@@ -21,6 +21,7 @@ from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import THFRConfig
 from tests.engines.made_templates import made_templates
 
+pytestmark = pytest.mark.slow
 TINY = THFRConfig(input_side=64, code=32, widths=(32, 16, 16), smoothing=2.0)
 
 
