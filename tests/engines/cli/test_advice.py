@@ -18,10 +18,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def fitted(recipe: Recipe, golden_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def fitted(built: Recipe, golden_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The place of a recipe that was fitted and no more, with a line that says nothing of its engine."""
     monkeypatch.setattr("calibrate.thresholds.calibration.SYNTHETIC", 9)
-    shutil.copytree(recipe.folder, tmp_path / "assembly")
+    shutil.copytree(built.folder, tmp_path / "assembly", ignore=shutil.ignore_patterns("engines"))
     (tmp_path / "assembly" / FILE).unlink()
     (tmp_path / "lines").mkdir()
     camera = '[camera]\nkind = "replay"\nsource = "parts"\n'
