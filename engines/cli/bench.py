@@ -10,6 +10,8 @@ from rich.table import Table
 
 from engines.cli.options import ConfigDir, LineName, RecipeDir, console, need_folder
 from engines.cli.subject import subject
+from engines.common.errors import ConfigError
+from engines.common.extras import import_for
 
 commands = typer.Typer()
 
@@ -29,6 +31,10 @@ def bench(
     for file in (json_file, plot):
         if file is not None:
             need_folder(file)
+    # Asked for now, not after minutes of measuring.
+    import_for("engines bench", "torch", ConfigError)
+    if plot is not None:
+        import_for("--plot", "matplotlib", ConfigError)
     import msgspec
 
     from engines.proof.bench import bench as measure
