@@ -27,6 +27,7 @@ from appliance.plc import PlcError, make_plc
 from appliance.records.challenge_record import Conditions, due
 from engines.common.errors import UserError
 from engines.common.line_file import EngineConfig
+from engines.judgement import measure
 from engines.proof.admission import load_engine
 from engines.recipe.bundle import Recipe
 from engines.recipe.sensitivity_changes import consequence, told
@@ -125,8 +126,8 @@ def _engine(config: EngineConfig, recipe: Recipe) -> Finding:
     slot.start()
     slot.finish()
     engine.close()
-    if not np.isfinite(slot.scores).all():
-        return Finding("engine", "failed", f"{engine.target}: gives scores that are not finite; fit the recipe again")
+    if not (measure(slot.frame_map, slot.scores, None).finite and np.isfinite(slot.scores).all()):
+        return Finding("engine", "failed", f"{engine.target}: its map or scores are not finite; fit the recipe again")
     return Finding("engine", "ok", f"{engine.target} runs")
 
 
