@@ -26,9 +26,9 @@ class Limits:
 
 
 HOUR = Limits(0.01, np.inf, 99, 0.10)
-# In seconds caches still fill, and the machine has its moods: what is seen is a picture left behind by every fourth part, and
+# In seconds caches still fill, and the machine has its moods: what is seen is a picture left behind by every twelfth part, and
 # work that grows with the number of parts.
-SECONDS = Limits(np.inf, PICTURE / 4, 50, 1.0)
+SECONDS = Limits(np.inf, PICTURE / 12, 50, 1.0)
 
 
 def memory(station: Station) -> int:
