@@ -1,4 +1,4 @@
-"""The handshake and a PLC's program without sockets: single rules; everything at random is in `test_plc_random.py`."""
+"""The handshake and a PLC's program without sockets: single rules; everything at random is in `test_random_walk.py`."""
 
 from __future__ import annotations
 
