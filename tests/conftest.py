@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import openvino  # noqa: F401 - from its import on it keeps a thread, which no test leaves behind
 import psutil
 import pytest
 
