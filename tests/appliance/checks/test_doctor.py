@@ -17,7 +17,6 @@ from appliance.checks.doctor import Finding, examine
 from appliance.config.line import Line
 from appliance.line.running_line import RunningLine
 from appliance.messages.schema import Alarm, Verdict
-from appliance.messages.subscriber import Subscriber
 from engines.recipe.bundle import Recipe
 from engines.recipe.model_config import TEMPLATE
 from engines.recipe.thresholds import FILE
@@ -27,6 +26,7 @@ from tests.appliance.conftest import (
     MakeLine,
     assert_counted,
     emulated,
+    listen,
     plc_sim,
     reasons,
     wait_for,
@@ -178,7 +178,7 @@ def test_a_line_that_runs_meanwhile_is_not_disturbed(
     camera = {"kind": "replay", "source": str(parts_folder), "rate": 20, "loop": True}
     line = make_line(recipe=recipe.folder, camera=camera, engine={"slots": 8}, decision={"deadline_ms": 2_000})
     running = RunningLine(line)
-    with closing(running), closing(Subscriber(line, "watch", catch_up=True)) as subscriber:
+    with closing(running), closing(listen(line, catch_up=True)) as subscriber:
         running.start()
         heard: list[Verdict] = []
 
@@ -196,7 +196,7 @@ def test_a_line_that_runs_meanwhile_is_not_disturbed(
         while time.monotonic() < since + 0.5:  # what doctor does may take effect a little later
             hear_more()
         meanwhile = list(running.events)[before:]
-        with closing(Subscriber(line, "watch", catch_up=True)) as later:
+        with closing(listen(line, catch_up=True)) as later:
             wait_for(lambda: isinstance(later.receive(0.1), Verdict), "the snapshot's answer")
     assert_counted(heard, len(heard))
     assert set(reasons(heard)) == {""}, "all in time"

@@ -284,8 +284,8 @@ def test_the_quality_engineer_may_narrow_it(line: Line, made_engine: MadeEngine)
     with pytest.raises(ConfigError, match=r"max_sensitivity = 0\.05 allows -5 % to \+5 %, and not sensitivity \+10 %"):
         loaded_recipe(narrowed)
     with pytest.raises(ConfigError, match="or end it: inspect sensitivity --line 3 --reset"):
-        set_sensitivity(narrowed.config.recipe, Bound.of(narrowed), -0.051, "otto", "", nobody)
-    set_sensitivity(narrowed.config.recipe, Bound.of(narrowed), -0.05, "otto", "", nobody)
+        set_sensitivity(recipe_of(narrowed), Bound.of(narrowed), -0.051, "otto", "", nobody)
+    set_sensitivity(recipe_of(narrowed), Bound.of(narrowed), -0.05, "otto", "", nobody)
     with closing(loaded_recipe(narrowed)) as loaded:
         assert loaded.sensitivity.offset == -0.05
 

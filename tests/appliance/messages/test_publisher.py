@@ -112,7 +112,7 @@ def test_what_goes_out_is_what_the_table_of_topics_names(station: OnAir, line: L
         topic, content = socket.recv_multipart()
         heard[topic] = heard.get(topic, 0) + 1
         assert msgspec.json.decode(content).keys() >= {"line", "epoch", "seq", "time"}
-    assert set(heard) == {f"{line.name}/{topic}".encode() for topic in TOPICS}
+    assert set(heard) == {topic.of(line.name) for topic in TOPICS}
     assert heard[b"3/heartbeat"] > 2, "time enough"
 
 

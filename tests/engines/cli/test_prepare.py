@@ -133,6 +133,7 @@ def test_a_place_that_cannot_be_written_is_one_lines_failure(
     assert thresholds is not None
     save_thresholds(own.folder, msgspec.structs.replace(thresholds, version=2))
     monkeypatch.setattr("engines.proof.build.write_file", refused)
+    monkeypatch.setattr("engines.proof.build.SYNTHETIC", 2)
     (tmp_path / "5.toml").write_text('recipe = "assembly"\n[engine]\ntarget = "torch"\n')
     done = in_process("engines", "prepare", "--config-dir", tmp_path)
     assert (done.returncode, _rows(done)) == (1, {"3": "failed", "4": "failed", "5": "ready"})
@@ -147,6 +148,7 @@ def test_an_engine_that_fails_the_gate_is_a_failure(
     save_thresholds(own.folder, msgspec.structs.replace(thresholds, version=2))
     limits = {"float32": msgspec.structs.replace(_limits(), map_error=1e-12)}
     monkeypatch.setattr("engines.proof.parity.LIMITS", limits)
+    monkeypatch.setattr("engines.proof.build.SYNTHETIC", 2)
     done = in_process("engines", "prepare", "--line", 3, "--config-dir", tmp_path)
     assert (done.returncode, _rows(done)) == (1, {"3": "failed"})
     assert "openvino float32 does not pass the parity gate here (" in _told(done)
