@@ -15,7 +15,6 @@ from tests.appliance.conftest import MakeLine
 PARTS = 6
 OPENVINO = {"target": "openvino", "precision": "float32"}
 MODBUS = {"kind": "modbus", "host": "127.0.0.1", "port": 5020}
-PYLON = {"kind": "pylon", "serial": "0815-0000"}
 
 
 def base(*words: object) -> subprocess.CompletedProcess[str]:
@@ -93,7 +92,6 @@ def test_a_command_whose_extra_is_missing_names_it_in_one_line(
     }
     for kind, table in plcs.items():
         make_line(name=kind, plc=table)
-    make_line(name="pylon", recipe=built.folder, camera=PYLON, engine=OPENVINO)
     make_line(name="torch", recipe=built.folder, engine={"target": "torch", "precision": "float32"})
     lines = ("--config-dir", tmp_path / "lines")
     of_recipe = ("--recipe", built.folder)
@@ -109,7 +107,6 @@ def test_a_command_whose_extra_is_missing_names_it_in_one_line(
         ("engines", "build", *of_recipe, *golden, "--precision", "int8"): "int8",
         ("engines", "build", *of_recipe, *golden, "--target", "tensorrt"): "tensorrt",
         ("inspect", "run", "--line", "torch", *lines): "calibrate",
-        ("inspect", "run", "--line", "pylon", *lines): "pylon",
         **{("inspect", "plc", "--line", kind, *lines): kind.removesuffix("-server") for kind in plcs},
         **{("inspect", "plc-sim", "--line", kind, *lines): kind.removesuffix("-server") for kind in plcs},
     }
