@@ -16,7 +16,7 @@ base: $(VENV)/installed
 
 # Linters, types, import contracts, and the tests that are not slow.
 check: lint
-	$(BIN)/python -m pytest -q -m "not slow and not faults"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not faults"
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
