@@ -34,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-faults", action="store_true", help="try faults as often as `make faults` does: hours")
 
 
+def pytest_sessionstart() -> None:
+    """Tests kill processes of cameras; killed as it reads a camera's description, pylon's library keeps it locked for all."""
+    for left in Path("/dev/shm").glob("sem.*GenICam_XML"):
+        left.unlink(missing_ok=True)
+
+
 FITTED = {"recipe", "banked", "built"}  # and all fixtures that are made of them
 
 

@@ -41,6 +41,7 @@ def gige(_folder: Path) -> Table:
     return table | {"features": features}
 
 
+SLOW = {"aravis", "pylon"}  # their cameras take their time to be found and opened
 CANDIDATES = (
     Candidate(
         "replay",
@@ -80,7 +81,7 @@ def test_every_kind_is_a_candidate() -> None:
 @pytest.mark.parametrize("owes", OBLIGATIONS, ids=lambda owes: owes.__name__)
 # Two of Aravis's cameras on one loopback collide: they are not for tests that run side by side.
 @pytest.mark.parametrize(
-    "candidate", [pytest.param(one, id=one.kind, marks=[pytest.mark.slow] * (one.kind == "aravis")) for one in CANDIDATES]
+    "candidate", [pytest.param(one, id=one.kind, marks=pytest.mark.slow if one.kind in SLOW else ()) for one in CANDIDATES]
 )
 def test_a_camera(candidate: Candidate, owes: Callable[[Bench], None], make_line: MakeLine, tmp_path: Path) -> None:
     if candidate.missing:

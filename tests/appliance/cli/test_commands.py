@@ -199,12 +199,12 @@ def test_doctor_fails_when_something_failed(tmp_path: Path, make_line: MakeLine,
 
 
 def test_doctor_tells_names_as_they_are(
-    tmp_path: Path, make_line: MakeLine, in_process: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_line: MakeLine, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "600")
+    monkeypatch.setenv("COLUMNS", "600")  # of a process of its own: what is wider than its table is cut
     gone = f"{tmp_path}/[bold] a[0] [x]/"
     lines = make_line(recipe=gone + "[/] C:\\").file.parent
-    done = in_process("inspect", "doctor", "--line", 3, "--config-dir", lines)
+    done = command("inspect", "doctor", "--line", 3, "--config-dir", lines)
     assert f"{gone}[/] C:\\: no recipe there" in done.stdout
 
 

@@ -22,6 +22,7 @@ from appliance.plc.image import LINE_FIELDS, LINE_SPAN, PLC_FIELDS, PLC_SPAN, SL
 from tests.appliance.plc.belt import Belt, Part
 from tests.appliance.plc.structured_text import ArrayOf, Program, StructuredTextError, parse
 
+pytestmark = pytest.mark.slow
 FILE = Path(appliance.plc.__file__).parent / "program.st"
 SOURCE = FILE.read_text(encoding="ascii")
 PROGRAM = parse(SOURCE)

@@ -35,6 +35,7 @@ from engines.pictures.images import list_images, png_bytes, read_image
 from engines.recipe.bundle import Recipe
 from tests.appliance.conftest import emulated, save_noise
 
+pytestmark = pytest.mark.slow
 SIDE = 64
 
 

@@ -13,6 +13,7 @@ from engines.networks.memory import LEAST_POWER, MOST_POWER
 from engines.networks.tfa_net import TFANet
 from engines.recipe.model_config import TFANetConfig, THFRConfig
 
+pytestmark = pytest.mark.slow
 CONFIG = TFANetConfig(input_side=64, dim=64, depth=2, refine_dim=64, refine_depth=2, memory=40)
 
 

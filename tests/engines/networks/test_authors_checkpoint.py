@@ -26,6 +26,7 @@ State = dict[str, Tensor]
 BASE = PROFILES["tfa-net"]["base"]
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 CHANNELS, TOKEN = 1856, 29_696
+pytestmark = pytest.mark.slow
 # WideResNet50-2 up to its third stage (He et al. 2016; Zagoruyko and Komodakis 2016): blocks, inner channels, stride.
 STAGES = ((3, 128, 1), (4, 256, 2), (6, 512, 2))
 
@@ -218,7 +219,6 @@ def _error(got: Tensor, wanted: Tensor) -> float:
     return float((got.detach().double() - wanted.double()).abs().max() / wanted.double().abs().max())
 
 
-@pytest.mark.slow
 def test_features_reconstruction_loss_and_map_are_the_authors(
     theirs: tuple[_Reference, State], ours: tuple[Backbone, TFANet]
 ) -> None:

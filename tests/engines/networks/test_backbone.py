@@ -16,6 +16,7 @@ from engines.networks.backbone import Backbone, load_imagenet_weights
 from engines.recipe.model_config import BACKBONE_CHANNELS
 from tests.virtual_line.product import render
 
+pytestmark = pytest.mark.slow
 LITE = "efficientnet-lite0"
 BLOCKS = ((0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2), (4, 0), (4, 1), (4, 2))  # stage, place in it
 STRIDES = {1: 2, 3: 2, 5: 2}

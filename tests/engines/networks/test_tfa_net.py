@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from engines.networks.tfa_net import ConstantTemplate, TFANet
 from engines.recipe.model_config import PROFILES, TFANetConfig
 
+pytestmark = pytest.mark.slow
 TINY = TFANetConfig(
     input_side=64,
     finest=4,
