@@ -55,10 +55,12 @@ def examine(line: Line) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("recipe", "failed", str(error))
     if recipe is not None:
-        yield _guarded("thresholds", lambda: _thresholds(line, recipe))
-        yield _guarded("sensitivity", lambda: _sensitivity(line, recipe))
+        yield _guarded("thresholds", lambda: _thresholds(line.config.engine, recipe))
+        yield _guarded("sensitivity", lambda: _sensitivity(Bound.of(line), recipe))
         if (challenge := line.config.challenge) is not None:
-            yield _guarded("challenge", lambda: _challenge(line, challenge, recipe))
+            yield _guarded(
+                "challenge", lambda: _challenge(challenge, line.config.engine, need_journal(line), Bound.of(line), recipe)
+            )
         yield _guarded("engine", lambda: _engine(line.config.engine, recipe))
         geometry, deadline_ms = recipe.manifest.geometry, line.config.decision.deadline_ms
         yield _guarded("camera", lambda: _camera(line.config.camera, line.file, geometry.frame, deadline_ms))
@@ -81,7 +83,7 @@ def _guarded(check: str, run: Callable[[], Finding]) -> Finding:
         return Finding(check, "failed", str(error))
 
 
-def _thresholds(line: Line, recipe: Recipe) -> Finding:
+def _thresholds(engine: EngineConfig, recipe: Recipe) -> Finding:
     thresholds = load_thresholds(recipe)
     if thresholds is None:
         return Finding(
@@ -90,15 +92,15 @@ def _thresholds(line: Line, recipe: Recipe) -> Finding:
             f"none: every part would be rejected; run: {recipe.naming.command('calibrate thresholds')}",
         )
     text = f"version {thresholds.version} of {thresholds.created} by {thresholds.created_by}: {thresholds.promise}"
-    serves = f"{line.config.engine.target} {line.config.engine.precision}"
+    serves = f"{engine.target} {engine.precision}"
     if thresholds.engine != serves:
         mend = recipe.naming.command("calibrate thresholds")
         return Finding("thresholds", "warning", f"measured by {thresholds.engine}, this line runs {serves}: {mend}; {text}")
     return Finding("thresholds", "ok", text)
 
 
-def _sensitivity(line: Line, recipe: Recipe) -> Finding:
-    _, found = compared_with(recipe, load_thresholds(recipe), Bound.of(line))
+def _sensitivity(bound: Bound, recipe: Recipe) -> Finding:
+    _, found = compared_with(recipe, load_thresholds(recipe), bound)
     if found.change is not None:
         return Finding("sensitivity", "warning", f"{told(found.change)}: {consequence(found.offset)}")
     if found.ended is not None:
@@ -106,17 +108,19 @@ def _sensitivity(line: Line, recipe: Recipe) -> Finding:
     return Finding("sensitivity", "ok", "as calibrated")
 
 
-def _challenge(line: Line, config: ChallengeConfig, recipe: Recipe) -> Finding:
+def _challenge(config: ChallengeConfig, engine: EngineConfig, journal: Path, bound: Bound, recipe: Recipe) -> Finding:
     """Whether the line may start; asked for the engine that its file names."""
     thresholds = load_thresholds(recipe)
-    _, sensitivity = compared_with(recipe, thresholds, Bound.of(line))
-    engine = f"{line.config.engine.target} {line.config.engine.precision}"
+    _, sensitivity = compared_with(recipe, thresholds, bound)
+    serves = f"{engine.target} {engine.precision}"
     version = thresholds.version if thresholds else None
-    why = due(config, need_journal(line), Conditions(line.name, recipe.digest, version, sensitivity.offset, engine))
+    why = due(config, journal, Conditions(bound.line, recipe.digest, version, sensitivity.offset, serves))
     if why:
         return Finding("challenge", "failed", why)
     by_parts = config.good is None
-    shown = "shown parts: inspect challenge --parts" if by_parts else f"{len(known_pictures(config, line.file))} known pictures"
+    shown = (
+        "shown parts: inspect challenge --parts" if by_parts else f"{len(known_pictures(config, bound.file))} known pictures"
+    )
     return Finding("challenge", "ok", f"none is due; {shown}")
 
 

@@ -98,7 +98,7 @@ def show_parts(line: Line, loaded: LoadedRecipe, each: int, ask: Ask) -> Iterato
                 yield frame
 
     made = make_camera(config, line.file, loaded.geometry.frame, line.config.decision.deadline_ms)
-    with owned(line), _opened(made) as camera:
+    with owned(line.name, line.config.publish, line.file), _opened(made) as camera:
         yield from through(loaded, frames(camera), lambda job: _outcome(job, waiting.popleft()), in_flight=1)
 
 

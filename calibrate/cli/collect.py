@@ -49,11 +49,11 @@ def collect(
     from engines.common.stop_signal import StopSignal
 
     loaded = load_line(line, config_dir)
-    folder, size = golden_folder(loaded, golden), recipe_size(loaded)
+    folder, size = golden_folder(golden, loaded.config.golden, loaded.file), recipe_size(loaded.config.recipe)
     trigger = loaded.config.camera.trigger or "replay"
     collection = Collection(folder, line, count, keep_all, size)
     view = CollectView(console, line, trigger, collection)
-    with StopSignal() as stop, owned(loaded):
+    with StopSignal() as stop, owned(line, loaded.config.publish, loaded.file):
         if folder.exists():
             with Steps(console, "looking at the pictures there").shown() as steps:
                 collection.read_present(steps.tell, steps.say)

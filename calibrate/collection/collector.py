@@ -61,18 +61,16 @@ class Notify(Protocol):
         """Tell."""
 
 
-def golden_folder(line: Line, golden: Path | None) -> Path:
-    """Where a line's golden samples lie. Raises ConfigError when neither the option nor the line's file says it."""
-    if golden is not None:
-        return golden
-    if line.config.golden is None:
-        raise ConfigError(f'{line.file}: golden: no folder is named; add golden = "../golden/NAME", or give --golden DIR')
-    return line.config.golden
+def golden_folder(asked: Path | None, of_line: Path | None, file: Path) -> Path:
+    """Where golden samples lie, by the option or else the line's file. Raises ConfigError when neither says it."""
+    folder = asked or of_line
+    if folder is None:
+        raise ConfigError(f'{file}: golden: no folder is named; add golden = "../golden/NAME", or give --golden DIR')
+    return folder
 
 
-def recipe_size(line: Line) -> tuple[int, int] | None:
-    """(width, height) that the line's recipe was made for; None while there is no recipe."""
-    folder = line.config.recipe
+def recipe_size(folder: Path) -> tuple[int, int] | None:
+    """(width, height) that a recipe was made for; None while there is no recipe."""
     return load_recipe(folder).manifest.geometry.frame if (folder / MANIFEST).is_file() else None
 
 

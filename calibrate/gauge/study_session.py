@@ -16,6 +16,7 @@ import numpy as np
 
 from appliance.capture import Camera, EndOfFrames, Frame, make_camera
 from appliance.capture.owner import owned
+from appliance.config.camera import Trigger
 from appliance.config.line import Line
 from calibrate.gauge.study_pictures import ONE, TRUTH_FILE, Gauge, Take
 from engines.common.errors import ConfigError, ImageError
@@ -86,7 +87,7 @@ def take_study(
         say(f"{len(takes)} of {total} takes are in {plan.folder} already: going on")
     frame, deadline_ms = gauge.recipe.manifest.geometry.frame, line.config.decision.deadline_ms
     camera = make_camera(line.config.camera, line.file, frame, deadline_ms)
-    with owned(line):
+    with owned(line.name, line.config.publish, line.file):
         try:
             camera.open()
             at = 0
@@ -98,7 +99,7 @@ def take_study(
                 if typed == AGAIN and at:
                     at -= 1
                     continue
-                image, fault = _picture(camera, line, say)
+                image, fault = _picture(camera, line.config.camera.trigger, say)
                 if image is None:
                     say(f"no picture: {fault}; once more")
                     continue
@@ -120,9 +121,8 @@ def _measured(gauge: Gauge, plan: Plan, take: tuple[int, int], image: Pixels) ->
     return gauge.take(plan.part(take[0]), ONE, plan.file(*take).name, image)
 
 
-def _picture(camera: Camera, line: Line, say: Callable[[str], None]) -> tuple[Pixels | None, str]:
+def _picture(camera: Camera, trigger: Trigger | None, say: Callable[[str], None]) -> tuple[Pixels | None, str]:
     """A copy of the next trigger's picture, or why there is none; what came before now is left out."""
-    trigger = line.config.camera.trigger
     while trigger in ("hardware", "free") and (old := camera.grab(0)):
         _release(old)
     waits = trigger == "hardware"

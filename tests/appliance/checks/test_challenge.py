@@ -415,7 +415,10 @@ def test_a_person_is_guided_through_known_parts(
     made_engine.act = bad_from(3)
     asked: list[tuple[str, bool]] = []
     with closing(loaded_recipe(line)) as loaded:
-        with owned(line), pytest.raises(CameraError, match="line 3 is running, or another command has its camera"):
+        with (
+            owned(line.name, line.config.publish, line.file),
+            pytest.raises(CameraError, match="line 3 is running, or another command has its camera"),
+        ):
             list(show_parts(line, loaded, 2, unexpected))
         outcomes = show_parts(line, loaded, 2, lambda text, wait: asked.append((text, wait)))
         record = take(need_journal(line), loaded, outcomes, "parts", "anna", "", lambda _: None)

@@ -158,12 +158,13 @@ def test_ctrl_c_keeps_what_was_taken_and_says_so(tmp_path: Path, capsys: pytest.
 
 def test_a_line_and_a_collection_exclude_each_other(tmp_path: Path) -> None:
     line = write_line(tmp_path, kind="replay", source=".")
+    whose = line.name, line.config.publish, line.file
     with zmq.Context() as context:
-        with owned(line), pytest.raises(ConfigError, match="line 3 is running already"):
-            take_orders(context, line.name, line.config.publish, line.file)
+        with owned(*whose), pytest.raises(ConfigError, match="line 3 is running already"):
+            take_orders(context, *whose)
         with context.socket(zmq.ROUTER) as running:
             running.bind(orders_address(line.name, line.config.publish))
-            with pytest.raises(CameraError, match="line 3 is running, or another command has its camera"), owned(line):
+            with pytest.raises(CameraError, match="line 3 is running, or another command has its camera"), owned(*whose):
                 pass
 
 
@@ -172,7 +173,7 @@ def test_pictures_of_another_size_than_the_recipes_are_refused_at_once(tmp_path:
     save_noise(tmp_path / "parts", 1, side)
     camera = {"kind": "pylon", "serial": "0815-0000", "trigger": "free", "features": emulated(tmp_path / "parts", side)}
     line = write_line(tmp_path, recipe=str(recipe.folder), **camera)
-    assert recipe_size(line) == (512, 512)
+    assert recipe_size(line.config.recipe) == (512, 512)
     with pytest.raises(ImageError, match=f"gives {side} x {side} pixels, the line's recipe was made for 512 x 512: set Width"):
         run(tmp_path, 2)
     assert not (tmp_path / "golden").exists()
