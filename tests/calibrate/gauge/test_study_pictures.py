@@ -15,7 +15,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from appliance.capture import CameraState, Frame
-from appliance.config.line import load_line
 from calibrate.cli.main import app
 from calibrate.gauge.study import Study
 from calibrate.gauge.study_pictures import Gauge, read_takes, read_truth
@@ -333,11 +332,9 @@ class HardwareCamera:
     def close(self) -> None: ...
 
 
-def test_a_hardware_trigger_is_waited_for_and_parts_before_it_do_not_count(line: Path) -> None:
-    file = line / "3.toml"
-    file.write_text(file.read_text().replace('"software"', '"hardware"'))
+def test_a_hardware_trigger_is_waited_for_and_parts_before_it_do_not_count() -> None:
     camera, said = HardwareCamera(waiting=3), list[str]()
-    image, _ = _picture(camera, load_line("3", line), said.append)
+    image, _ = _picture(camera, "hardware", said.append)
     assert image is not None
     assert image.max() == 9
     assert camera.released == [1, 2, 3, 9]
