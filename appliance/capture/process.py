@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from appliance.capture import CameraError, CameraLostError, Frame
 from appliance.capture.wire import LARGEST, Alive, Begin, Brought, Channel, Failed, Free, Halt, Halted, Opened, Report
 from appliance.config.camera import CameraConfig
 from appliance.host.time_limits import CAMERA_HUNG_S, CAMERA_OPEN_S, CAMERA_SILENT_S, CAMERA_STOP_S
+
+SHARED_MEMORY = Path("/dev/shm")
 
 
 class CameraProcess:
@@ -103,6 +106,8 @@ class CameraProcess:
         """End the process, whatever it does. Frames not released yet stay readable."""
         self._process.kill()
         self._process.wait()
+        if not self.opened:
+            _remove_locks()
         if self._channel.fileno() >= 0:
             self._channel.close()
             os.close(self._memory_fd)
@@ -122,3 +127,14 @@ class CameraProcess:
             self._channel.send(Free(slot))
         except OSError:
             return  # the process has ended, and its memory goes with the last frame
+
+
+def _remove_locks() -> None:
+    """Remove the named semaphores under which GenICam's library, pylon's too, loads descriptions of cameras.
+
+    A process killed meanwhile leaves them locked, and every later one on this box would hang for ever.  Who uses one at the
+    moment keeps it; who comes later makes a new one.
+    """
+    for lock in SHARED_MEMORY.glob("sem.*GenICam_XML"):
+        with suppress(OSError):  # another account's, or gone already
+            lock.unlink()

@@ -173,9 +173,12 @@ def test_a_line_that_did_not_move_itself_does_not_blame_its_camera(make_line: Ma
 def test_a_driver_that_hangs_is_killed(make_line: MakeLine, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Opening takes longer than a step may take: the process lives, and its driver does not answer in time.
     monkeypatch.setattr("appliance.capture.process.CAMERA_OPEN_S", 0.01)
+    lock = Path("/dev/shm/sem.0GenICam_XML")  # as the library leaves one when its process is killed while it loads
+    lock.touch()
     with watched(make_line, wait_for_it=True, features=emulated(pictures, SIDE)) as one:
         assert one.camera.state == "gone"
     assert re.search(r"(its driver has hung|its process has been silent) for \d\.\d s, and is killed", one.notices[0].text)
+    assert not lock.exists(), "later processes would wait for it for ever"
 
 
 def test_a_camera_that_gives_no_pictures_is_a_stall(make_line: MakeLine, pictures: Path) -> None:
