@@ -54,12 +54,13 @@ class Frame:
     """
 
     number: int  # the camera's frame number, counted on without wrapping
-    captured_ns: int  # monotonic clock: when it was triggered, where that is done here; else when the picture was here
+    captured_ns: int  # monotonic clock: when it was triggered, where that is done here; else when it was taken, or read
     camera_time: int  # the camera's own clock, in its ticks; 0 where it has none
     image: Pixels | None
     fault: str | None = None
     source: str | None = None  # file of a replayed frame
     silent: bool = False  # the camera sent nothing at all for it
+    recount: str | None = None  # why parts must be counted anew from this frame on: the camera's count cannot be trusted
     release: Callable[[], None] = field(default=_keep)
 
 
@@ -75,7 +76,11 @@ class Camera(Protocol):
       the way, broken, never sent after its trigger) is a frame without ``image``, with ``fault``, of that number.
     - Numbers go on when the camera is closed and opened again.
     - A picture does not change until its frame is released; released buffers serve again, so that it never runs dry.
-    - Times are of the monotonic clock, and do not go back.
+    - Times are of the monotonic clock, and do not go back.  A picture that waited in the driver is told by the camera's time
+      stamp, in the time at which it was taken; it does not become younger by being read late.
+    - A picture of a trigger of its own is that trigger's, or nobody's, however late it comes.
+    - Where the camera's count breaks, or it cannot be told whose the pictures are, the next frame says so in ``recount``.
+    - The trigger of the line's file is in force, and all features read back as they were set.
     - `grab` returns within its timeout; only a trigger of its own it sees through, to ``timeout_ms`` or the deadline.
     - Whatever the line's file asks that the camera has not, is a CameraError of one line that names file and key, and what
       there is instead; afterwards nothing is held.  What may be mended by trying again is a CameraLostError.
@@ -83,6 +88,7 @@ class Camera(Protocol):
 
     simulated: bool  # the pictures are not of real parts
     patient: bool  # its next picture may wait until there is room for it: no part moves on meanwhile
+    channels: int | None  # of its pictures: 1 grey, 3 colour; None: not known before the first picture
 
     @property
     def state(self) -> CameraState:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import sysconfig
 import time
 from collections.abc import Callable
@@ -12,15 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
-from appliance.capture.counter import GIGE_COUNTER, NO_CHUNK, TRIGGER_COUNTER, USB_COUNTER, FrameCounter
-from appliance.capture.feature_refusal import ranged, refusal
-from appliance.capture.trigger_clock import TriggerClock, from_trigger
-from appliance.config.camera import CameraConfig, FeatureValue
+from appliance.capture.aravis_features import AravisFeatures
+from appliance.capture.arrivals import Arrival, Arrivals, Taken
+from appliance.capture.counter import ENDLESS, GIGE_SPAN, NO_CHUNK
+from appliance.capture.features import apply_features
+from appliance.capture.software_trigger import SoftwareTrigger
+from appliance.config.camera import CameraConfig
 
 if TYPE_CHECKING:
     from engines.pictures.geometry import Pixels
 
-NO_STEP = sys.float_info.min  # Aravis's increment of a float that has none
+NO_FRAME_ID = 0  # of a GigE camera that counts no frames; a USB camera's first one
+LAST_WORDS_US = 100_000  # until a picture is put together of the packets that are here
 RECEIVE_BUFFER = 16 * 2**20  # bytes; the kernel grants at most net.core.rmem_max
 MOSAICS = {  # pixel format: OpenCV's name of its conversion
     "BayerRG8": "COLOR_BayerRGGB2RGB",
@@ -50,16 +52,18 @@ class AravisCamera:
     def __init__(self, config: Config, line_file: Path, deadline_ms: int) -> None:
         self._aravis, self._glib = _library()
         self._config, self._line_file = config, line_file
-        self._limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
         self._camera: Any = None
         self._stream: Any = None
         self._chunks: Any = None
-        self._counter = FrameCounter()
-        self._clock = TriggerClock(config.rate)
+        self._arrivals = Arrivals()
+        limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
+        self._trigger = SoftwareTrigger(self, self._arrivals, config.rate, limit_ms)
+        self._gige = False
         self._format = "Mono8"
         self._to_rgb: Callable[[Pixels], Any] | None = None
         self._control_lost = False
         self.simulated = False
+        self.channels: int | None = None
 
     def open(self) -> None:
         """See `Camera.open`."""
@@ -70,11 +74,13 @@ class AravisCamera:
             self._control_lost = False
             device.connect("control-lost", self._note_lost)
             self._camera.stop_acquisition()  # it may still send to an owner that was killed, and refuse features meanwhile
-            self._apply_features(device)
-            frame_counter = GIGE_COUNTER if self._camera.is_gv_device() else USB_COUNTER
-            self._counter.restart(*(TRIGGER_COUNTER if self._config.trigger_counter else frame_counter))
+            apply_features(self._config, self._line_file, AravisFeatures(device, self._aravis, self._glib))
+            self._choose_format()
+            self._gige = self._camera.is_gv_device()
+            self._arrivals.restart(GIGE_SPAN if self._gige and not self._config.trigger_counter else ENDLESS)
             self._chunks = self._camera.create_chunk_parser()
             self._start_stream()
+            self._trigger.start()
         except self._glib.GError as error:
             self.close()
             raise CameraLostError(
@@ -90,11 +96,8 @@ class AravisCamera:
         """See `Camera.grab`. With software trigger, this is what triggers, at the configured rate."""
         try:
             if self._config.trigger == "software":
-                return self._grab_triggered(timeout_s)
-            frames = self._frames(self._stream.timeout_pop_buffer(int(timeout_s * 1e6)))
-            if not frames and self._control_lost:
-                raise self._lost("control of it was lost")
-            return frames
+                return self._trigger.grab(timeout_s)
+            return self._arrivals.frames(self.arrival(timeout_s))
         except self._glib.GError as error:
             raise self._lost(error.message) from error
 
@@ -108,7 +111,7 @@ class AravisCamera:
             raise self._lost(error.message) from error
         frames: list[Frame] = []
         while (buffer := self._stream.try_pop_buffer()) is not None:
-            frames += self._frames(buffer)
+            frames += self._arrivals.frames(self._arrival(buffer, waited=False))
         return frames
 
     def close(self) -> None:
@@ -148,51 +151,19 @@ class AravisCamera:
             raise CameraError(f"{self._line_file}: camera: more than one fits (cameras here: {there}); set camera.serial")
         return str(matching[0])
 
-    def _apply_features(self, device: Any) -> None:
-        for name, value in self._config.all_features.items():
-            self._set_feature(device, name, value)
+    def _choose_format(self) -> None:
         self._format = self._camera.get_pixel_format_as_string()
         if self._format not in CHANNELS:
             raise CameraError(
                 f"{self._line_file}: camera.features.PixelFormat: {self._format} cannot be used; "
                 f"set one of {', '.join(CHANNELS)}"
             )
+        self.channels = 3 if self._format in MOSAICS else CHANNELS[self._format]
         self._to_rgb = None
         if mosaic := MOSAICS.get(self._format):
             import cv2
 
             self._to_rgb = partial(cv2.cvtColor, code=getattr(cv2, mosaic))
-
-    def _set_feature(self, device: Any, name: str, value: FeatureValue) -> None:
-        where = f"{self._line_file}: camera.features.{name}"
-        node = device.get_feature(name)
-        if node is None:
-            raise CameraError(f"{where}: this camera has no such feature; remove it or correct its spelling")
-        try:
-            if isinstance(node, self._aravis.GcCommand):
-                node.execute()
-            else:
-                node.set_value_from_string(str(value).lower() if isinstance(value, bool) else str(value))
-        except self._glib.GError as error:
-            if error.matches(self._aravis.device_error_quark(), self._aravis.DeviceError.TIMEOUT):
-                raise  # the camera, not the value
-            raise refusal(where, value, error.message, self._offered(node)) from error
-
-    def _offered(self, node: Any) -> str:
-        """What a feature can be set to as the camera stands now; empty where it does not tell."""
-        try:
-            if isinstance(node, self._aravis.GcEnumeration):
-                return ", ".join(node.dup_available_string_values())
-            if isinstance(node, self._aravis.GcBoolean):
-                return "true, false"
-            if isinstance(node, self._aravis.GcInteger):
-                return ranged(node.get_min(), node.get_max(), node.get_inc())
-            if isinstance(node, self._aravis.GcFloat):
-                step = node.get_inc()
-                return ranged(node.get_min(), node.get_max(), step if step > NO_STEP else None)
-        except self._glib.GError:
-            return ""  # the refusal itself is told without
-        return ""
 
     def _start_stream(self) -> None:
         if self._camera.is_gv_device():
@@ -208,60 +179,74 @@ class AravisCamera:
         for _ in range(self._config.buffers):
             self._stream.push_buffer(self._aravis.Buffer.new_allocate(payload))
         self._camera.start_acquisition()
-        self._clock.start()
 
     # Grabbing
 
-    def _grab_triggered(self, timeout_s: float) -> list[Frame]:
-        if not self._clock.wait(timeout_s):
-            return []
-        limit, triggered_ns = self._limit_ms, time.monotonic_ns()
+    def fire(self, _limit_s: float) -> bool:
+        """See `TriggeredDriver.fire`: Aravis cannot ask whether the camera is ready."""
         self._camera.software_trigger()
-        if frames := self._frames(self._stream.timeout_pop_buffer(limit * 1000)):
-            return from_trigger(frames, triggered_ns)
+        return True
+
+    def arrival(self, timeout_s: float) -> Arrival | None:
+        """See `TriggeredDriver.arrival`."""
+        buffer = self._stream.try_pop_buffer()
+        if waited := buffer is None and timeout_s > 0:
+            buffer = self._stream.timeout_pop_buffer(int(timeout_s * 1e6))
+        if buffer is None and self._control_lost:  # what it sent before is still its parts'
+            buffer, waited = self._stream.timeout_pop_buffer(LAST_WORDS_US), False
+        if buffer is not None:
+            return self._arrival(buffer, waited)
         if self._control_lost:
             raise self._lost("control of it was lost")
-        # A picture that comes after all must not be taken for the next part's.
-        self._camera.stop_acquisition()
-        while (buffer := self._stream.try_pop_buffer()) is not None:
-            self._stream.push_buffer(buffer)
-        self._camera.start_acquisition()
-        missing = self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger", silent=True)
-        return from_trigger([missing], triggered_ns)
+        return None
 
-    def _frames(self, buffer: Any) -> list[Frame]:
-        """The frame in a buffer, after one without picture for each number that the counter skipped."""
-        if buffer is None:
-            return []
-        captured = time.monotonic_ns()
-        missing = self._counter.advance(self._counted(buffer))
-        frames: list[Frame] = []
-        if missing is not None:
-            number = self._counter.number
-            frames = [self._missing(number - missing + i, "the counter skipped it") for i in range(missing)]
-            status = buffer.get_status()
-            if status == self._aravis.BufferStatus.SUCCESS:
-                frames.append(Frame(number, captured, buffer.get_timestamp(), self._picture(buffer)))
-            else:
-                frames.append(self._missing(number, f"failed buffer: {status.value_nick.replace('-', ' ')}"))
-        self._stream.push_buffer(buffer)
-        return frames
+    def halt(self) -> None:
+        """See `TriggeredDriver.halt`."""
+        self._camera.stop_acquisition()
+
+    def resume(self) -> None:
+        """See `TriggeredDriver.resume`."""
+        self._stream = None  # with it goes its port: what the camera still sends there reaches nobody
+        self._start_stream()
+
+    def _arrival(self, buffer: Any, waited: bool) -> Arrival:
+        read_ns, status, stream = time.monotonic_ns(), buffer.get_status(), self._stream
+        good = status == self._aravis.BufferStatus.SUCCESS
+        # In ns already: Aravis divides by the frequency of the camera's ticks.  Where it does not know that, it gives the time
+        # at which its thread heard of the picture, by the wall clock.  That is no stamp of the camera, and stands still with
+        # this process, but it shows what waited in the queue; and it is mapped like a camera's clock, because it may be set.
+        stamp_ns, heard_ns = buffer.get_timestamp(), buffer.get_system_timestamp()
+        stamped = stamp_ns != heard_ns
+        return Arrival(
+            counted=self._counted(buffer) if good else None,
+            camera_time=stamp_ns if stamped else 0,
+            camera_ns=(stamp_ns if stamped else 0) or heard_ns or None,
+            read_ns=read_ns,
+            waited=waited,
+            fault=None if good else f"failed buffer: {status.value_nick.replace('-', ' ')}",
+            take=lambda: self._taken(buffer),
+            drop=lambda: stream.push_buffer(buffer),
+        )
 
     def _counted(self, buffer: Any) -> int | None:
-        """The camera's number of a frame, or of its trigger; None for a failed buffer.
+        """The camera's number of a frame, or of its trigger; None where it has none.
 
-        Where a frame's first packet was lost, Aravis leaves the number of the frame that was in this buffer before.
+        Not asked of a failed buffer: where a frame's first packet was lost, Aravis leaves the number of the frame before.
         """
-        if buffer.get_status() != self._aravis.BufferStatus.SUCCESS:
-            return None
         chunk = self._config.trigger_counter
         if chunk is None:
-            return int(buffer.get_frame_id())
+            frame_id = int(buffer.get_frame_id())
+            return None if self._gige and frame_id == NO_FRAME_ID else frame_id
         try:
             return int(self._chunks.get_integer_value(buffer, chunk))
         except self._glib.GError as error:
             self._stream.push_buffer(buffer)
             raise CameraLostError(f"camera {self._config.identity}: {NO_CHUNK.format(chunk)}") from error
+
+    def _taken(self, buffer: Any) -> Taken:
+        image = self._picture(buffer)
+        self._stream.push_buffer(buffer)
+        return image, _keep
 
     def _picture(self, buffer: Any) -> Pixels:
         import numpy as np
@@ -277,9 +262,9 @@ class AravisCamera:
     def _lost(self, why: str) -> CameraLostError:
         return CameraLostError(f"camera {self._config.identity}: lost ({why}); check its cable and power")
 
-    @staticmethod
-    def _missing(number: int, fault: str, silent: bool = False) -> Frame:
-        return Frame(number, time.monotonic_ns(), 0, None, fault, silent=silent)
+
+def _keep() -> None:
+    """The picture was copied: there is nothing to give back."""
 
 
 def _library() -> tuple[Any, Any]:

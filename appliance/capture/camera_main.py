@@ -63,7 +63,7 @@ class CameraMain:
             camera = make_camera(begin.camera, Path(begin.file), begin.frame_size, begin.deadline_ms)
             camera.open()
             self._moved_ns = time.monotonic_ns()
-            self._channel.send(Opened(camera.simulated))
+            self._channel.send(Opened(camera.simulated, camera.channels))
             self._bring_all(camera)
             self._channel.send(Halted())
         except UserError as error:
@@ -96,7 +96,8 @@ class CameraMain:
             self._memory[slot * self._size :][: image.nbytes].reshape(shape)[...] = image
         frame.image = None
         frame.release()
-        self._channel.send(Brought(frame.number, frame.captured_ns, frame.camera_time, fault, frame.silent, slot, shape))
+        times = (frame.captured_ns, frame.camera_time)
+        self._channel.send(Brought(frame.number, *times, fault, frame.silent, slot, shape, frame.recount))
 
     def _obey(self, wait_ms: int) -> None:
         """Carry out the orders that are there; an end of the channel that is gone is the end of this process."""

@@ -44,6 +44,7 @@ class CameraProcess:
         self.silent = False
         self.opened = False
         self.simulated = False
+        self.channels: int | None = None
 
     def begin(self, config: CameraConfig, file: Path, deadline_ms: int, frame_size: tuple[int, int], slots: int) -> None:
         """Have the camera opened, with room for so many pictures; `take` then tells how that ended."""
@@ -81,7 +82,7 @@ class CameraProcess:
         if isinstance(report, Brought):
             return [self._frame(report)]
         if isinstance(report, Opened):
-            self.opened, self.simulated = True, report.simulated
+            self.opened, self.simulated, self.channels = True, report.simulated, report.channels
             waits = 2 * self._config.timeout_ms / 1e3 if self._config.trigger == "software" else 0.0
             self._step_s = CAMERA_HUNG_S + waits
         elif isinstance(report, Failed):
@@ -116,11 +117,20 @@ class CameraProcess:
         return CameraLostError(f"camera {self._name}: its process has ended")
 
     def _frame(self, brought: Brought) -> Frame:
+        frame = Frame(
+            brought.number,
+            brought.captured_ns,
+            brought.camera_time,
+            image=None,
+            fault=brought.fault,
+            silent=brought.silent,
+            recount=brought.recount,
+        )
         if brought.slot is None:
-            return Frame(brought.number, brought.captured_ns, brought.camera_time, None, brought.fault, silent=brought.silent)
-        image = self._memory[brought.slot * self._size :][: int(np.prod(brought.shape))].reshape(brought.shape)
-        release = partial(self._free, brought.slot)
-        return Frame(brought.number, brought.captured_ns, brought.camera_time, image, release=release)
+            return frame
+        frame.image = self._memory[brought.slot * self._size :][: int(np.prod(brought.shape))].reshape(brought.shape)
+        frame.release = partial(self._free, brought.slot)
+        return frame
 
     def _free(self, slot: int) -> None:
         try:

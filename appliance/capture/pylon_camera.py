@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
-from appliance.capture.counter import GIGE_COUNTER, NO_CHUNK, TRIGGER_COUNTER, USB_COUNTER, FrameCounter
-from appliance.capture.feature_refusal import ranged, refusal
-from appliance.capture.trigger_clock import TriggerClock, from_trigger
-from appliance.config.camera import CameraConfig, FeatureValue
+from appliance.capture.arrivals import Arrival, Arrivals, Taken
+from appliance.capture.counter import ENDLESS, GIGE_SPAN, NO_CHUNK
+from appliance.capture.features import apply_features
+from appliance.capture.pylon_features import PylonFeatures, said
+from appliance.capture.software_trigger import SoftwareTrigger
+from appliance.config.camera import CameraConfig
 
 if TYPE_CHECKING:
     from engines.pictures.geometry import Pixels
@@ -52,13 +53,15 @@ class PylonCamera:
         # Pixel types that are taken as they are, with their channels; all others are converted once.
         self._channels = {pylon.PixelType_Mono8: 1, pylon.PixelType_RGB8packed: 3}
         self._config, self._line_file = config, line_file
-        self._limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
         self._camera: Any = None
-        self._counter = FrameCounter()
+        self._arrivals = Arrivals()
+        limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
+        self._trigger = SoftwareTrigger(self, self._arrivals, config.rate, limit_ms)
         self._unknown: tuple[int, ...] = ()  # block ids that tell no number
+        self._tick_ns = 1.0  # of its time stamps
         self._converter = pylon.ImageFormatConverter()
-        self._clock = TriggerClock(config.rate)
         self.simulated = False
+        self.channels: int | None = None
 
     def open(self) -> None:
         """See `Camera.open`."""
@@ -67,18 +70,21 @@ class PylonCamera:
             self.simulated = device.GetDeviceClass() == EMULATION_CLASS
             self._camera = self._pylon.InstantCamera(self._pylon.TlFactory.GetInstance().CreateDevice(device))
             self._camera.Open()
-            self._apply_features()
+            nodes = self._camera.GetNodeMap()
+            apply_features(self._config, self._line_file, PylonFeatures(nodes, self._genicam))
+            self._choose_format()
+            ticks = nodes.GetNode("GevTimestampTickFrequency")  # a GigE camera's; others count ns
+            self._tick_ns = 1e9 / ticks.GetValue() if self._genicam.IsReadable(ticks) and ticks.GetValue() else 1.0
             self._camera.MaxNumBuffer.Value = self._config.buffers
             gige = device.GetDeviceClass() == GIGE_CLASS
             self._unknown = (INVALID_BLOCK_ID, NO_BLOCK_ID) if gige else (INVALID_BLOCK_ID,)
-            frame_counter = GIGE_COUNTER if gige else USB_COUNTER
-            self._counter.restart(*(TRIGGER_COUNTER if self._config.trigger_counter else frame_counter))
+            self._arrivals.restart(GIGE_SPAN if gige and not self._config.trigger_counter else ENDLESS)
             self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne)
-            self._clock.start()
+            self._trigger.start()
         except self._genicam.GenericException as error:
             self.close()
             raise CameraLostError(
-                f"{self._line_file}: camera {self._config.identity}: cannot be opened ({_said(error)}); "
+                f"{self._line_file}: camera {self._config.identity}: cannot be opened ({said(error)}); "
                 "close whatever else uses it (pylon Viewer?) and check its cable and address"
             ) from error
         except CameraError:
@@ -89,13 +95,10 @@ class PylonCamera:
         """See `Camera.grab`. With software trigger, this is what triggers, at the configured rate."""
         try:
             if self._config.trigger == "software":
-                return self._grab_triggered(timeout_s)
-            result = self._camera.RetrieveResult(int(timeout_s * 1000), self._pylon.TimeoutHandling_Return)
-            if self._camera.IsCameraDeviceRemoved():
-                raise self._gone("lost")
-            return self._frames(result)
+                return self._trigger.grab(timeout_s)
+            return self._arrivals.frames(self.arrival(timeout_s))
         except self._genicam.GenericException as error:
-            raise self._gone(f"lost ({_said(error)})") from error
+            raise self._gone(f"lost ({said(error)})") from error
 
     def stop(self) -> list[Frame]:
         """See `Camera.stop`."""
@@ -104,10 +107,10 @@ class PylonCamera:
         frames: list[Frame] = []
         try:
             while self._camera.NumReadyBuffers.Value:
-                frames += self._frames(self._camera.RetrieveResult(0, self._pylon.TimeoutHandling_Return))
+                frames += self._arrivals.frames(self.arrival(0))
             self._camera.StopGrabbing()
         except self._genicam.GenericException as error:
-            raise self._gone(f"lost while stopping ({_said(error)})") from error
+            raise self._gone(f"lost while stopping ({said(error)})") from error
         return frames
 
     def close(self) -> None:
@@ -139,75 +142,52 @@ class PylonCamera:
             )
         raise CameraError(f"{self._line_file}: camera: more than one fits (cameras here: {there}); set camera.serial")
 
-    def _apply_features(self) -> None:
-        for name, value in self._config.all_features.items():
-            self._set_feature(name, value)
+    def _choose_format(self) -> None:
         mono = str(self._camera.PixelFormat.Value).startswith("Mono")
+        self.channels = 1 if mono else 3
         self._converter.OutputPixelFormat = self._pylon.PixelType_Mono8 if mono else self._pylon.PixelType_RGB8packed
-
-    def _set_feature(self, name: str, value: FeatureValue) -> None:
-        node = self._camera.GetNodeMap().GetNode(name)
-        where = f"{self._line_file}: camera.features.{name}"
-        if not self._genicam.IsImplemented(node):
-            raise CameraError(f"{where}: this camera has no such feature; remove it or correct its spelling")
-        if isinstance(node, self._genicam.ICommand):
-            node.Execute()
-            return
-        if not self._genicam.IsWritable(node):
-            raise CameraError(f"{where}: cannot be set as the camera stands now; move it behind the feature that it depends on")
-        try:
-            node.FromString(str(value).lower() if isinstance(value, bool) else str(value))
-        except self._genicam.GenericException as error:
-            raise refusal(where, value, _said(error), self._offered(node)) from error
-
-    def _offered(self, node: Any) -> str:
-        """What a feature can be set to as the camera stands now."""
-        if isinstance(node, self._genicam.IEnumeration):
-            return ", ".join(node.GetSettableValues())
-        if isinstance(node, self._genicam.IBoolean):
-            return "true, false"
-        if isinstance(node, self._genicam.IInteger):
-            return ranged(node.Min, node.Max, node.Inc)
-        if isinstance(node, self._genicam.IFloat):
-            return ranged(node.Min, node.Max, node.Inc if node.HasInc() else None)
-        return ""
 
     # Grabbing
 
-    def _grab_triggered(self, timeout_s: float) -> list[Frame]:
-        if not self._clock.wait(timeout_s):
-            return []
-        limit, triggered_ns = self._limit_ms, time.monotonic_ns()
-        if self._camera.WaitForFrameTriggerReady(limit, self._pylon.TimeoutHandling_Return):
-            self._camera.ExecuteSoftwareTrigger()
-            left = max(1, limit - (time.monotonic_ns() - triggered_ns) // 1_000_000)
-            frames = self._frames(self._camera.RetrieveResult(left, self._pylon.TimeoutHandling_Return))
-            if frames:
-                return from_trigger(frames, triggered_ns)
+    def fire(self, limit_s: float) -> bool:
+        """See `TriggeredDriver.fire`."""
+        if not self._camera.WaitForFrameTriggerReady(int(limit_s * 1000), self._pylon.TimeoutHandling_Return):
+            return False
+        self._camera.ExecuteSoftwareTrigger()
+        return True
+
+    def arrival(self, timeout_s: float) -> Arrival | None:
+        """See `TriggeredDriver.arrival`."""
+        waited = not self._camera.NumReadyBuffers.Value
+        result = self._camera.RetrieveResult(int(timeout_s * 1000), self._pylon.TimeoutHandling_Return)
         if self._camera.IsCameraDeviceRemoved():
             raise self._gone("lost")
-        # A picture that comes after all must not be taken for the next part's: grab anew, which empties the queue.
+        return self._arrival(result, waited) if result.IsValid() else None
+
+    def halt(self) -> None:
+        """See `TriggeredDriver.halt`."""
+        self._camera.AcquisitionStop.Execute()
+
+    def resume(self) -> None:
+        """See `TriggeredDriver.resume`: this empties what is left, and has the driver listen for another stream."""
         self._camera.StopGrabbing()
         self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne)
-        missing = self._missing(self._counter.skip(), f"no picture within {limit} ms after its trigger", silent=True)
-        return from_trigger([missing], triggered_ns)
 
-    def _frames(self, result: Any) -> list[Frame]:
-        """The frame in a grab result, after one without picture for each number that the counter skipped."""
-        if not result.IsValid():
-            return []
-        missing = self._counter.advance(self._counted(result))
-        if missing is None:
-            result.Release()
-            return []
-        number = self._counter.number
-        frames = [self._missing(number - missing + i, "the counter skipped it") for i in range(missing)]
+    def _arrival(self, result: Any, waited: bool) -> Arrival:
+        read_ns, camera_time = time.monotonic_ns(), result.TimeStamp
+        fault = None
         if not result.GrabSucceeded():
             fault = f"failed buffer: {result.GetErrorDescription() or hex(result.GetErrorCode())}"
-            result.Release()
-            return [*frames, self._missing(number, fault)]
-        captured, camera_time = time.monotonic_ns(), result.TimeStamp
-        return [*frames, Frame(number, captured, camera_time, self._picture(result), release=result.Release)]
+        return Arrival(
+            counted=self._counted(result),
+            camera_time=camera_time,
+            camera_ns=int(camera_time * self._tick_ns) if camera_time else None,
+            read_ns=read_ns,
+            waited=waited,
+            fault=fault,
+            take=lambda: self._taken(result),
+            drop=result.Release,
+        )
 
     def _counted(self, result: Any) -> int | None:
         """The camera's number of a frame, or of its trigger; None where it has none, or a failed buffer has lost it."""
@@ -222,6 +202,9 @@ class PylonCamera:
             raise CameraLostError(f"camera {self._config.identity}: {NO_CHUNK.format(chunk)}")
         return int(node.Value)
 
+    def _taken(self, result: Any) -> Taken:
+        return self._picture(result), result.Release
+
     def _picture(self, result: Any) -> Pixels:
         import numpy as np
 
@@ -234,17 +217,6 @@ class PylonCamera:
 
     def _gone(self, how: str) -> CameraLostError:
         return CameraLostError(f"camera {self._config.identity}: {how}; check its cable and power")
-
-    @staticmethod
-    def _missing(number: int, fault: str, silent: bool = False) -> Frame:
-        return Frame(number, time.monotonic_ns(), 0, None, fault, silent=silent)
-
-
-def _said(error: Exception) -> str:
-    """What pylon says, without the node that it is about and the place in its source."""
-    parts = str(error).splitlines()[0].split(" : ")
-    said = [part for part in parts if not re.match(r"(Feature|Node) '[^']*'$|\w+Exception thrown ", part)]
-    return (said or parts)[0].rstrip(".")
 
 
 def connect(config: Config, file: Path, _frame_size: object, deadline_ms: int) -> PylonCamera:

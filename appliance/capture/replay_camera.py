@@ -52,6 +52,7 @@ class ReplayCamera:
     """Plays each picture when it is due; a damaged file is a frame without picture, not a gap."""
 
     simulated = True
+    channels: int | None = None
     state: CameraState = "here"
 
     def __init__(self, config: Config, line_file: Path, frame_size: tuple[int, int] | None) -> None:

@@ -41,6 +41,7 @@ class SupervisedCamera:
         self._next_try_s, self._pause_s = 0.0, CAMERA_RETRY_FIRST_S
         self._heard_s = self._due_s = time.monotonic()  # triggers are counted from here on, with or without a camera
         self.simulated = self._lost = False
+        self.channels: int | None = None
         self._raised: AlarmKind = ""  # what the present absence was told as
 
     @property
@@ -114,7 +115,7 @@ class SupervisedCamera:
 
     def _is_open(self) -> None:
         assert self._process is not None, "just opened"
-        self.simulated = self._process.simulated
+        self.simulated, self.channels = self._process.simulated, self._process.channels
         self._offset = self._number
         self._heard_s = self._due_s = time.monotonic()
         self._pause_s = CAMERA_RETRY_FIRST_S

@@ -1,10 +1,8 @@
-"""Software triggers: when the next one is due, and what counts from there."""
+"""Software triggers: when the next one is due."""
 
 from __future__ import annotations
 
 import time
-
-from appliance.capture import Frame
 
 
 class TriggerClock:
@@ -28,10 +26,3 @@ class TriggerClock:
             time.sleep(left)
         self._due_s = max(self._due_s + self._period_s, time.monotonic())
         return True
-
-
-def from_trigger(frames: list[Frame], triggered_ns: int) -> list[Frame]:
-    """The frames that a trigger brought, whose deadline counts from it and not from when the picture was here."""
-    for frame in frames:
-        frame.captured_ns = triggered_ns
-    return frames

@@ -35,6 +35,7 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
     """From the camera: it grabs."""
 
     simulated: bool
+    channels: int | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -54,6 +55,7 @@ class Brought(msgspec.Struct, frozen=True, tag=True):
     silent: bool = False
     slot: int | None = None
     shape: tuple[int, ...] = ()
+    recount: str | None = None
 
 
 class Alive(msgspec.Struct, frozen=True, tag=True):

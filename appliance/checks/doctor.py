@@ -21,17 +21,22 @@ from appliance.config.line import Line, need_journal
 from appliance.config.plc import AnyPlcConfig
 from appliance.config.publish import PublishConfig
 from appliance.config.records import ArchiveConfig, ChallengeConfig
+from appliance.line.picture_kind import need_kind
 from appliance.line.recipe_at_work import recipe_of
 from appliance.line.threshold_offset import Bound, compared_with
+from appliance.line.trigger_safety import need_safe_trigger
 from appliance.plc import PlcError, make_plc
 from appliance.records.challenge_record import Conditions, due
 from engines.common.errors import UserError
 from engines.common.line_file import EngineConfig
 from engines.judgement import measure
+from engines.pictures.geometry import Geometry
+from engines.pictures.picture_kind import channels_of
 from engines.proof.admission import load_engine
 from engines.recipe.bundle import Recipe
 from engines.recipe.sensitivity_changes import consequence, told
 from engines.recipe.thresholds import load_thresholds
+from engines.targets import begin
 
 RECEIVE_BUFFER = 16 * 2**20  # bytes: a few pictures of a GigE camera wait there while the box is busy
 JUMBO_MTU = 8_192  # bytes
@@ -48,10 +53,11 @@ class Finding(msgspec.Struct, frozen=True):
 def examine(line: Line) -> Iterator[Finding]:
     """Check a line's parts in the order in which they depend on each other."""
     yield Finding("config", "ok", f"{line.file} is valid")
+    yield _guarded("trigger", lambda: _trigger(line))
     recipe: Recipe | None = None
     try:
         recipe = recipe_of(line)
-        yield Finding("recipe", "ok", f"{recipe.folder}: {len(recipe.manifest.files)} files match their digests")
+        yield _recipe(recipe)
     except UserError as error:
         yield Finding("recipe", "failed", str(error))
     if recipe is not None:
@@ -63,7 +69,7 @@ def examine(line: Line) -> Iterator[Finding]:
             )
         yield _guarded("engine", lambda: _engine(line.config.engine, recipe))
         geometry, deadline_ms = recipe.manifest.geometry, line.config.decision.deadline_ms
-        yield _guarded("camera", lambda: _camera(line.config.camera, line.file, geometry.frame, deadline_ms))
+        yield _guarded("camera", lambda: _camera(line.config.camera, line.file, geometry, deadline_ms))
     yield _ports(line.config.publish)
     if line.config.archive is not None:
         yield _archive(line.config.archive)
@@ -81,6 +87,19 @@ def _guarded(check: str, run: Callable[[], Finding]) -> Finding:
         return run()
     except UserError as error:
         return Finding(check, "failed", str(error))
+
+
+def _trigger(line: Line) -> Finding:
+    need_safe_trigger(line)
+    return Finding("trigger", "ok", "each part's picture can be told from its neighbour's")
+
+
+def _recipe(recipe: Recipe) -> Finding:
+    text = f"{recipe.folder}: {len(recipe.manifest.files)} files match their digests"
+    if recipe.manifest.geometry.channels is None:
+        mend = f"fit it again with: {recipe.naming.fit} --replace"
+        return Finding("recipe", "warning", f"{text}; it does not record whether its pictures are grey or in colour: {mend}")
+    return Finding("recipe", "ok", text)
 
 
 def _thresholds(engine: EngineConfig, recipe: Recipe) -> Finding:
@@ -127,7 +146,7 @@ def _challenge(config: ChallengeConfig, engine: EngineConfig, journal: Path, bou
 def _engine(config: EngineConfig, recipe: Recipe) -> Finding:
     engine = load_engine(recipe, config.target, config.precision, config.streams)
     slot = engine.new_slot()
-    slot.start()
+    begin(slot)
     slot.finish()
     engine.close()
     if not (measure(slot.frame_map, slot.scores, None).finite and np.isfinite(slot.scores).all()):
@@ -135,11 +154,13 @@ def _engine(config: EngineConfig, recipe: Recipe) -> Finding:
     return Finding("engine", "ok", f"{engine.target} runs")
 
 
-def _camera(config: AnyCameraConfig, file: Path, frame: tuple[int, int], deadline_ms: int) -> Finding:
-    """Open the camera and, where a picture comes without an outside trigger, see that it has the recipe's size."""
+def _camera(config: AnyCameraConfig, file: Path, geometry: Geometry, deadline_ms: int) -> Finding:
+    """Open the camera and, where a picture comes without an outside trigger, see that it has the recipe's size and kind."""
+    frame = geometry.frame
     camera = make_camera(config, file, frame, deadline_ms)
     camera.open()
     try:
+        need_kind(camera.channels, geometry, file)
         if config.trigger == "hardware":
             text = "opens and takes its features; waits for its hardware trigger"
             if math.isfinite(config.stall_s):
@@ -150,6 +171,8 @@ def _camera(config: AnyCameraConfig, file: Path, frame: tuple[int, int], deadlin
         if not frames or frames[0].image is None:
             return Finding("camera", "failed", f"gives no picture: {frames[0].fault if frames else 'none within 2 s'}")
         height, width = frames[0].image.shape[:2]
+        unstamped = config.by_network and not frames[0].camera_time  # others' pictures do not wait in a driver
+        kind = channels_of(frames[0].image)
         for one in frames:
             one.image = None
             one.release()
@@ -160,7 +183,11 @@ def _camera(config: AnyCameraConfig, file: Path, frame: tuple[int, int], deadlin
                 f"its pictures are {width} x {height}, the recipe was made for {frame[0]} x {frame[1]}: "
                 "set Width and Height in camera.features, or fit a new recipe",
             )
-        return Finding("camera", "ok", f"gives pictures of {width} x {height}{' (simulated)' if camera.simulated else ''}")
+        need_kind(kind, geometry, file)
+        text = f"gives pictures of {width} x {height}{' (simulated)' if camera.simulated else ''}"
+        if unstamped:
+            text += "; they carry no time stamp: of one that waits in the driver it is not seen how old it is"
+        return Finding("camera", "ok", text)
     finally:
         try:
             camera.stop()

@@ -21,6 +21,7 @@ from appliance.config.line import Line
 from appliance.config.records import ChallengeConfig
 from appliance.line.challenge_watch import conditions_of
 from appliance.line.offline import through
+from appliance.line.picture_kind import need_kind
 from appliance.line.pipeline import Job
 from appliance.line.recipe_at_work import LoadedRecipe
 from appliance.messages.clock import utc_now
@@ -99,6 +100,7 @@ def show_parts(line: Line, loaded: LoadedRecipe, each: int, ask: Ask) -> Iterato
 
     made = make_camera(config, line.file, loaded.geometry.frame, line.config.decision.deadline_ms)
     with owned(line.name, line.config.publish, line.file), _opened(made) as camera:
+        need_kind(camera.channels, loaded.geometry, line.file)
         yield from through(loaded, frames(camera), lambda job: _outcome(job, waiting.popleft()), in_flight=1)
 
 

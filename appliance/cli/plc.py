@@ -22,7 +22,7 @@ def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -
     """Carry a line's verdicts to its PLC until stopped; appliance/plc/README.md has the process image."""
     from appliance.cli.event_log import EventLog
     from appliance.config.line import load_line, need_plc
-    from appliance.messages.orders import AlarmSender, orders_address
+    from appliance.messages.orders import OrderSender, orders_address
     from appliance.messages.subscriber import Subscriber
     from appliance.plc import make_plc
     from appliance.plc.bridge import Bridge
@@ -34,13 +34,13 @@ def plc(line: LineName, config_dir: ConfigDir = None, as_json: AsJson = False) -
     manager = ServiceManager()
     with StopSignal() as signalled:
         subscriber = Subscriber(line, loaded.config.publish, "plc", catch_up=True)
-        alarms = AlarmSender(orders_address(line, loaded.config.publish))
+        orders = OrderSender(orders_address(line, loaded.config.publish))
         try:
             manager.ready(f"bridge of line {line}")
-            bridge = Bridge(subscriber, port, config.silent_ms / 1000, log.say, alarms.send)
+            bridge = Bridge(subscriber, port, config.silent_ms / 1000, log.say, orders.raise_alarm, orders.count_anew)
             bridge.run(Watched(signalled, manager, lambda: True))
         finally:
-            alarms.close()
+            orders.close()
             subscriber.close()
 
 
@@ -50,33 +50,46 @@ def plc_sim(
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
     cycle_ms: Annotated[float, typer.Option(min=0.1, max=1_000, help="Cycle time of its program.")] = 5.0,
-    eject_ms: Annotated[float, typer.Option(min=1, help="From a part's verdict to the ejector.")] = 500.0,
-    retain: Annotated[Path | None, typer.Option(help="File for its retentive memory: which parts it has taken.")] = None,
+    eject_ms: Annotated[float, typer.Option(min=1, help="Without a belt: from a part's verdict to the ejector.")] = 500.0,
+    retain: Annotated[Path | None, typer.Option(help="Without a belt: file for what its memory retains.")] = None,
+    parts: Annotated[int | None, typer.Option(min=1, help="With a belt: end after so many parts.")] = None,
+    spacing_ms: Annotated[
+        float | None, typer.Option(min=10, help="With a belt: between two parts; else camera.spacing_ms, else 500.")
+    ] = None,
+    picture_ms: Annotated[float, typer.Option(min=1, help="With a belt: from a trigger to its picture, at most.")] = 100.0,
+    bad: Annotated[float, typer.Option(min=0, max=1, help="With a belt: share of bad parts.")] = 0.2,
     fault: Annotated[
-        Literal["none", "never-acknowledges", "stands-still"], typer.Option(help="What is wrong with it.")
+        Literal["none", "never-acknowledges", "stands-still", "loses-triggers", "triggers-twice"],
+        typer.Option(help="What is wrong with it; of triggers, one in 20."),
     ] = "none",
 ) -> None:
-    """Be the PLC of a line, to try it: does what appliance/plc/README.md asks of a PLC's program, and shows what it takes."""
+    """Be the PLC of a line, to try it; with a simulated camera also its belt, with good and bad parts, run by program.st."""
     from rich.live import Live
 
     from appliance.cli.event_log import EventLog
+    from appliance.cli.plc_belt import belt_of
     from appliance.config.line import load_line, need_plc
     from appliance.plc.sim import make_side
     from appliance.plc.sim.program import PlcProgram
-    from appliance.plc.sim.running import Simulation, recall
+    from appliance.plc.sim.running import Follower, Simulation, Station, recall
     from appliance.plc.sim.view import SimView
 
     loaded = load_line(line, config_dir)
     side = make_side(need_plc(loaded), loaded.file)
-    program = PlcProgram(eject_ms / 1000, recall(retain))
+    belt = belt_of(loaded, parts, spacing_ms, picture_ms, bad, fault)
+    station: Station = belt or Follower(PlcProgram(eject_ms / 1000, recall(retain)), retain)
     with StopSignal() as stop:
         if as_json or not sys.stdout.isatty():
             log = EventLog(console, as_json=True)
-            Simulation(side, program, cycle_ms / 1000, fault, retain, log.record).run(stop)
+            Simulation(side, station, cycle_ms / 1000, fault, log.record).run(stop)
         else:
             view = SimView(line)
             with Live(view, console=console, refresh_per_second=5):
-                Simulation(side, program, cycle_ms / 1000, fault, retain, view.take).run(stop)
+                Simulation(side, station, cycle_ms / 1000, fault, view.take).run(stop)
+    if belt is not None:
+        belt.wire.close()
+        console.print(belt.counts.told, highlight=False, soft_wrap=True) if sys.stdout.isatty() else None
+        raise typer.Exit(1 if belt.counts.bad_let_go else 0)
 
 
 def add_to(app: typer.Typer) -> None:

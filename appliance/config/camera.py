@@ -17,6 +17,7 @@ CAMERAS = {  # kind: module with the struct of its table and `connect`; see `app
     "aravis": "appliance.capture.aravis_camera",
     "pylon": "appliance.capture.pylon_camera",
     "replay": "appliance.capture.replay_camera",
+    "simulated": "appliance.capture.simulated_camera",
 }
 Trigger = Literal["hardware", "software", "free"]
 FeatureValue = bool | int | float | str
@@ -67,8 +68,14 @@ class CameraConfig(AnyCameraConfig, msgspec.Struct, frozen=True, forbid_unknown_
     trigger_counter: Annotated[
         str | None, Meta(description="chunk by which the camera numbers hardware triggers, also those that it ignored")
     ] = None
+    spacing_ms: Annotated[
+        Annotated[int, Meta(ge=1, le=3_600_000)] | None,
+        Meta(description="shortest time between two parts; hardware triggers without `trigger_counter` need it"),
+    ] = None
     buffers: Annotated[int, Meta(ge=4, le=256, description="pictures that the driver can hold")] = 16
-    features: Annotated[dict[str, FeatureValue], Meta(description="GenICam features, set in this order at each open")] = {}
+    features: Annotated[
+        dict[str, FeatureValue], Meta(description="GenICam features, set in this order at each open; then the trigger")
+    ] = {}
 
     def __post_init__(self) -> None:
         """Refuse a counter of triggers that do not come from outside."""
@@ -83,13 +90,15 @@ class CameraConfig(AnyCameraConfig, msgspec.Struct, frozen=True, forbid_unknown_
         return {"software": 3 * self.timeout_ms / 1e3, "free": 2.0, "hardware": math.inf}[self.trigger]
 
     @property
-    def all_features(self) -> dict[str, FeatureValue]:
-        """The trigger's features, then the file's own; drivers change the trigger when they open a camera."""
-        trigger: dict[str, FeatureValue] = {"TriggerSelector": "FrameStart"}
+    def trigger_features(self) -> dict[str, tuple[str, str]]:
+        """The trigger's features, in the order in which they are set: value, and the key in the file that asks for it."""
+        selected = {"TriggerSelector": ("FrameStart", "camera.trigger")}
         if self.trigger == "free":
-            return trigger | {"TriggerMode": "Off"} | self.features
-        source = "Software" if self.trigger == "software" else self.trigger_source
-        return trigger | {"TriggerMode": "On", "TriggerSource": source} | self.features
+            return selected | {"TriggerMode": ("Off", "camera.trigger")}
+        source = (
+            ("Software", "camera.trigger") if self.trigger == "software" else (self.trigger_source, "camera.trigger_source")
+        )
+        return selected | {"TriggerMode": ("On", "camera.trigger"), "TriggerSource": source}
 
     @property
     def counted(self) -> bool:

@@ -52,6 +52,7 @@ PLC_PRESSED_S: Annotated[float, "the same while results wait for a slot"] = 0.01
 PLC_SOON_S: Annotated[float, "from a line's last moment to the exchange that clears Valid"] = 0.001
 PLC_STALE_S: Annotated[float, "a heartbeat stands still in the PLC: it takes the line for not valid"] = 0.27
 PLC_SETTLE_S: Annotated[float, "it must have moved again for so long to be valid"] = 0.1
+PLC_HANDOVER_S: Annotated[float, "from a verdict to the program of the PLC; so long a pass is shown after its deadline"] = 0.1
 PLC_RETRY_FIRST_S: Annotated[float, "until the first new try to reach a PLC; each later pause is doubled"] = 0.5
 PLC_RETRY_LONGEST_S: Annotated[float, "the longest such pause"] = 5.0
 PLC_ANSWER_S: Annotated[float, "a server or client of this box answers its own bridge"] = 2.0
@@ -104,6 +105,7 @@ RULES = (
     Rule(("PLC_SOON_S",), "PLC_PRESSED_S", "Valid is cleared without waiting for anything else"),
     Rule(("PLC_PRESSED_S",), "PLC_PERIOD_S", "results that wait for a slot go out sooner"),
     Rule(("PLC_PERIOD_S",), "PLC_SETTLE_S", "a writing made after the interruption has come in by then"),
+    Rule(("PLC_PERIOD_S",), "PLC_HANDOVER_S", "a verdict given at the deadline is still handed over"),
     Rule(("PLC_RETRY_FIRST_S",), "PLC_RETRY_LONGEST_S", "pauses grow"),
     Rule(("SNAPSHOT_ANSWER_S",), "REJECT_OLDEST_S", "a reject that was missed is fetched while it can still be ejected"),
     Rule(("HEARTBEAT_PERIOD_S",), "ORDER_ANSWER_S", "the decision loop takes orders with each heartbeat at the latest"),

@@ -13,6 +13,7 @@ from appliance.host.process_table import CAPTURE
 from appliance.host.time_limits import CAPTURE_LOOK_S, STALLED_S
 from appliance.line.pipeline import Pipeline
 from appliance.messages.notices import Notify
+from appliance.messages.part_numbers import PartNumbers
 from appliance.messages.schema import Reason
 
 
@@ -25,13 +26,15 @@ class Capture:
         decision: DecisionConfig,
         camera: Camera,
         pipeline: Pipeline[Any],
+        numbers: PartNumbers,
         stop: threading.Event,
         notify: Notify,
         parts: int | None,
     ) -> None:
         """The camera is open."""
         self._counted = config.counted
-        self._camera, self._pipeline, self._stop, self._notify, self._parts = camera, pipeline, stop, notify, parts
+        self._camera, self._pipeline, self._numbers = camera, pipeline, numbers
+        self._stop, self._notify, self._parts = stop, notify, parts
         self._deadline_ns = decision.deadline_ms * 1_000_000
         self._submitted = 0
         self._moved_s = time.monotonic()  # when the present step began
@@ -39,7 +42,6 @@ class Capture:
         self._gone = camera.state == "gone"
         self.over = False
         self.failure: BaseException | None = None
-        self.epoch_due = threading.Event()  # set here, cleared by the decision loop when it has begun a new epoch
 
     @property
     def moving(self) -> bool:
@@ -75,10 +77,13 @@ class Capture:
                 if self._camera.state == "gone":
                     self._gone = True
                 elif self._gone:
-                    self._resume()
+                    self._gone = False
+                    if not self._counted:
+                        self._numbers.begin_epoch("the camera is back, and parts may have passed meanwhile")
                 if self.lost != lost:
                     lost = self.lost
                     self._pipeline.wake()  # the decision loop tells the state at once
+                self._numbers.begin_what_was_asked()
                 self._submit(frames)
             try:
                 self._submit(self._camera.stop(), stopping=True)
@@ -97,14 +102,7 @@ class Capture:
                 frame.release()
                 continue
             self._submitted += 1
-            self._pipeline.submit(frame, frame.captured_ns + self._deadline_ns, refused, self._camera.patient)
+            part = self._numbers.number(frame.number, frame.recount)
+            self._pipeline.submit(frame, frame.captured_ns + self._deadline_ns, refused, self._camera.patient, part)
         if self._parts is not None and self._submitted >= self._parts:
             self._stop.set()
-
-    def _resume(self) -> None:
-        """The camera is back. Parts that nobody counted meanwhile would shift all part ids: a new epoch begins then."""
-        if not self._counted:
-            self.epoch_due.set()
-            while self.epoch_due.is_set() and not self._stop.wait(0.01):
-                pass
-        self._gone = False

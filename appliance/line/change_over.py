@@ -18,8 +18,9 @@ from appliance.line.pipeline import Pipeline
 from appliance.line.recipe_at_work import LoadedRecipe
 from appliance.line.threshold_offset import tell
 from appliance.messages.notices import Notify
-from appliance.messages.schema import RaiseAlarm, RecipeAnswer, RecipeRequest
+from appliance.messages.schema import CountAnew, RaiseAlarm, RecipeAnswer, RecipeRequest
 from engines.common.errors import ConfigError, UserError
+from engines.pictures.picture_kind import OF
 
 DRAIN_POLL_S = 0.005
 
@@ -33,10 +34,12 @@ class ChangeOver:
         pipeline: Pipeline[LoadedRecipe],
         load: Callable[[Path], LoadedRecipe],
         notify: Notify,
+        count_anew: Callable[[str], None],
     ) -> None:
-        """Takes the bound socket over; ``load`` a recipe's folder raises UserError kinds."""
+        """Takes the bound socket over; ``load`` a recipe's folder raises UserError kinds; ``count_anew`` begins an epoch."""
         self.socket, self._pipeline, self._load, self._notify = orders, pipeline, load, notify
-        self._decoder = msgspec.json.Decoder(RecipeRequest | RaiseAlarm)
+        self._count_anew = count_anew
+        self._decoder = msgspec.json.Decoder(RecipeRequest | RaiseAlarm | CountAnew)
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._outcome = RecipeAnswer("failed", "")
@@ -49,10 +52,12 @@ class ChangeOver:
             try:
                 order = self._decoder.decode(content)
             except msgspec.DecodeError as error:
-                self._answer(envelope, RecipeAnswer("failed", f"not a request for a recipe, nor an alarm: {error}"))
+                self._answer(envelope, RecipeAnswer("failed", f"no order that a line takes: {error}"))
                 continue
             if isinstance(order, RaiseAlarm):
                 self._notify(order.severity, order.text, order.kind)
+            elif isinstance(order, CountAnew):
+                self._count_anew(order.why)
             else:
                 self._answer(envelope, self._begin(envelope, order))
         if self._thread is not None and not self._thread.is_alive():
@@ -99,6 +104,12 @@ class ChangeOver:
             raise ConfigError(
                 f"{folder}: made for frames of {width} x {height} pixels, this line's are {now_width} x {now_height}; "
                 "stop the line, set its camera to that size, and start it with that recipe"
+            )
+        if {loaded.geometry.channels, running.geometry.channels} == {1, 3}:
+            loaded.close()
+            raise ConfigError(
+                f"{folder}: made from pictures {OF[loaded.geometry.channels or 3]}, this line's are not; stop the line, set "
+                "camera.features.PixelFormat to such a format, and start it with that recipe"
             )
         before = self._pipeline.change(loaded)
         while before.frames and not self._closing.wait(DRAIN_POLL_S):

@@ -56,6 +56,7 @@ class DecisionLoop:
 
     def _run(self) -> None:
         pipeline, publisher, capture = self._pipeline, self._publisher, self._capture
+        numbers = publisher.numbers
         poller = zmq.Poller()
         poller.register(pipeline.wakeup, zmq.POLLIN)
         poller.register(publisher.snapshot_socket, zmq.POLLIN)
@@ -65,14 +66,13 @@ class DecisionLoop:
                 self._stepped_s = time.monotonic()
                 # Asked first: whatever was said before the end of capture is then still told below.
                 captured_all = capture.over
-                if capture.epoch_due.is_set() and pipeline.empty:
-                    publisher.begin_epoch()
-                    capture.epoch_due.clear()
                 publisher.simulated = self._camera.simulated
                 publisher.late_results = pipeline.late_results
                 publisher.change_state(self._state())
-                for job in pipeline.results():
+                epoch = numbers.counted.epoch
+                for job in pipeline.results(epoch):
                     self._give_verdict(job)
+                publisher.follow(epoch)
                 self._announce()
                 publisher.answer_snapshots()
                 self._change_over.serve()
@@ -109,7 +109,11 @@ class DecisionLoop:
 
     def _give_verdict(self, job: Job[LoadedRecipe]) -> None:
         """Judge a job, publish, have it recorded, and give its buffers back."""
-        publisher = self._publisher
+        publisher, numbers = self._publisher, self._publisher.numbers
+        publisher.follow(job.part.epoch)
+        if doubt := numbers.doubt(job.part, job.frame.number):
+            job.reason, job.detail = "miscounted", doubt
+            numbers.ask(doubt)
         verdict = job.station.decider.verdict(job, publisher.line, publisher.epoch, publisher.seq + 1, self._camera.simulated)
         content = publisher.publish_verdict(verdict)
         self._announcer.tell(verdict)

@@ -14,11 +14,14 @@ from appliance.config.camera import CameraConfig
 from appliance.config.line import Line, need_journal
 from appliance.line.challenge_watch import ChallengeWatch, conditions_of
 from appliance.line.change_over import ChangeOver
+from appliance.line.picture_kind import need_kind
 from appliance.line.pipeline import Pipeline
 from appliance.line.recipe_at_work import LoadedRecipe, recipe_of
 from appliance.line.threshold_offset import Bound
+from appliance.line.trigger_safety import need_safe_trigger
 from appliance.messages.notices import Notify
 from appliance.messages.orders import take_orders
+from appliance.messages.part_numbers import PartNumbers
 from appliance.messages.publisher import Publisher
 from appliance.records.challenge_record import need_challenge
 from appliance.records.recorder import Recorder
@@ -37,6 +40,7 @@ class Equipment:
         """
         self._line = line
         config = line.config
+        need_safe_trigger(line)
         with ExitStack() as opened:
             if isinstance(config.camera, CameraConfig):  # its process starts while the engine is loaded
                 supervised = self.camera = SupervisedCamera(
@@ -54,14 +58,15 @@ class Equipment:
             if config.challenge:
                 need_challenge(config.challenge, need_journal(line), conditions_of(loaded))
             self.camera.open()
-            self.publisher = Publisher(line.name, config.publish, line.file, self.camera.simulated)
+            need_kind(self.camera.channels, loaded.geometry, line.file)
+            self.publisher = Publisher(line.name, config.publish, line.file, self.camera.simulated, PartNumbers(notify))
             opened.callback(self.publisher.close)
             self.recorder = Recorder(config.journal, config.archive, line.name, notify)
             opened.callback(self.recorder.close)
             self.pipeline = Pipeline(loaded)
             opened.callback(self.pipeline.close)
             orders = take_orders(self.publisher.context, line.name, config.publish, line.file)
-            self.change_over = ChangeOver(orders, self.pipeline, self._load, notify)
+            self.change_over = ChangeOver(orders, self.pipeline, self._load, notify, self.publisher.numbers.ask)
             opened.pop_all()
         if config.challenge and config.challenge.every_hours:
             self.challenge_watch = ChallengeWatch(

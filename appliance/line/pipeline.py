@@ -19,10 +19,11 @@ from typing import Generic, TypeVar
 from appliance.capture import Frame
 from appliance.host.process_table import ENGINE
 from appliance.host.time_limits import ENGINE_END_S, STALLED_S
+from appliance.messages.part_numbers import PartNumber
 from appliance.messages.schema import Reason
 from engines.common.errors import ImageError
 from engines.pictures.geometry import Geometry, Pixels
-from engines.targets import Engine, EngineSlot
+from engines.targets import Engine, EngineSlot, begin
 
 
 class Station:
@@ -43,6 +44,7 @@ class Station:
 
 
 S = TypeVar("S", bound=Station)
+NO_PART = PartNumber(0, 0)  # of a frame that no line has numbered
 
 
 @dataclass(eq=False)
@@ -52,6 +54,7 @@ class Job(Generic[S]):
     frame: Frame
     deadline_ns: int
     station: S
+    part: PartNumber
     slot: EngineSlot | None = None
     reason: Reason = ""
     detail: str = ""
@@ -86,7 +89,9 @@ class Pipeline(Generic[S]):
             before, self._station = self._station, station
         return before
 
-    def submit(self, frame: Frame, deadline_ns: int, refused: Reason = "", patient: bool = False) -> None:
+    def submit(
+        self, frame: Frame, deadline_ns: int, refused: Reason = "", patient: bool = False, part: PartNumber = NO_PART
+    ) -> None:
         """Take a frame on; every frame taken on comes out of `results`, measured or with a reason.
 
         A frame that finds no free slot is an `overrun` at once; ``patient`` waits for one until the frame's deadline.
@@ -95,7 +100,7 @@ class Pipeline(Generic[S]):
         with self._handover:
             station = self._station
             station.frames += 1
-        job = Job(frame, deadline_ns, station)
+        job = Job(frame, deadline_ns, station, part)
         if frame.image is None:
             self._refuse(job, "no-image", frame.fault or "")
         elif refused:
@@ -103,13 +108,19 @@ class Pipeline(Generic[S]):
         else:
             self._start(job, frame.image, patient)
 
-    def results(self) -> list[Job[S]]:
-        """The jobs at the head of the order that are finished or past their deadline. Give each back with `release`."""
+    def results(self, epoch: int = 0) -> list[Job[S]]:
+        """The jobs at the head of the order that are finished or past their deadline. Give each back with `release`.
+
+        Those of an epoch before this one are over: whose picture each of them is, is in doubt.
+        """
         finished = []
         while self._order:
             job = self._order[0]
             with self._handover:
-                if not job.done:
+                if job.part.epoch < epoch:
+                    job.abandoned = not job.done
+                    job.reason, job.detail = "miscounted", "parts are counted anew"
+                elif not job.done:
                     if time.monotonic_ns() < job.deadline_ns:
                         break
                     job.abandoned = True
@@ -172,7 +183,7 @@ class Pipeline(Generic[S]):
         job.stages["cut"] = (job.queued_ns - begun) / 1e6
         job.slot = slot
         try:
-            slot.start()
+            begin(slot)
         except Exception as error:  # noqa: BLE001 - whatever an engine raises: this part is a reject, the line goes on
             free.put(slot)
             job.slot = None
@@ -180,6 +191,7 @@ class Pipeline(Generic[S]):
             return
         self._order.append(job)
         self._work.put(job)
+        self.wake()  # its deadline may be the next one, and that its picture has come is told
 
     def _refuse(self, job: Job[S], reason: Reason, detail: str) -> None:
         job.reason, job.detail, job.done = reason, detail, True

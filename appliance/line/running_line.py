@@ -41,7 +41,14 @@ class RunningLine:
         if loaded.caution:
             notify("warning", loaded.caution)
         self._capture = Capture(
-            line.config.camera, line.config.decision, self._equipment.camera, self._pipeline, self._stop, notify, parts
+            line.config.camera,
+            line.config.decision,
+            self._equipment.camera,
+            self._pipeline,
+            self._publisher.numbers,
+            self._stop,
+            notify,
+            parts,
         )
         self._decision = DecisionLoop(self._equipment, self._capture, self._announcer, self._stop)
 

@@ -22,6 +22,7 @@ AlarmKind = Literal[
     "stall",
     "overrun",
     "late-rate",
+    "part-count",
     "plc-lost",
     "archive-full",
     "journal-slow",
@@ -58,6 +59,10 @@ ALARMS: dict[AlarmKind, AlarmMeaning] = {
     "late-rate": AlarmMeaning(
         "more than 2 of the last 100 verdicts were late; over at 1",
         "see what else runs on the box; a longer `decision.deadline_ms`",
+    ),
+    "part-count": AlarmMeaning(
+        "the counts of triggers, pictures and verdicts disagree: parts without a verdict are rejects, a new epoch begins",
+        "what the text says: the trigger's cable, the camera's debouncer, its counter; who else triggers it",
     ),
     "plc-lost": AlarmMeaning(
         "the PLC does not answer, or its heartbeat has stood still for `plc.silent_ms`",

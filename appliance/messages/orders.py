@@ -16,7 +16,7 @@ import zmq
 from appliance.config.publish import PublishConfig
 from appliance.host.time_limits import ORDER_ANSWER_S, ORDER_LONGEST_S, SEND_LINGER_S
 from appliance.messages.alarms import AlarmKind, Severity
-from appliance.messages.schema import RaiseAlarm, RecipeAnswer, RecipeRequest
+from appliance.messages.schema import CountAnew, RaiseAlarm, RecipeAnswer, RecipeRequest
 from engines.common.errors import ConfigError
 
 
@@ -40,8 +40,8 @@ def take_orders(context: zmq.Context[zmq.Socket[bytes]], line: str, publish: Pub
     return socket
 
 
-class AlarmSender:
-    """Has a line publish alarms of a process beside it; used by one thread."""
+class OrderSender:
+    """Has a line publish alarms of a process beside it, or count its parts anew; used by one thread."""
 
     def __init__(self, address: str) -> None:
         self._context = zmq.Context()
@@ -50,10 +50,17 @@ class AlarmSender:
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # an alarm does not wait for a line that is not there
         self._socket.connect(address)
 
-    def send(self, severity: Severity, text: str, kind: AlarmKind) -> bool:
+    def raise_alarm(self, severity: Severity, text: str, kind: AlarmKind) -> bool:
         """Send without waiting; False when no line is there."""
+        return self._send(RaiseAlarm(severity=severity, kind=kind, text=text))
+
+    def count_anew(self, why: str) -> bool:
+        """Send without waiting; False when no line is there."""
+        return self._send(CountAnew(why=why))
+
+    def _send(self, order: RaiseAlarm | CountAnew) -> bool:
         try:
-            self._socket.send(msgspec.json.encode(RaiseAlarm(severity=severity, kind=kind, text=text)), zmq.NOBLOCK)
+            self._socket.send(msgspec.json.encode(order), zmq.NOBLOCK)
         except zmq.Again:
             return False
         return True

@@ -18,6 +18,7 @@ from appliance.host.process_table import SNAPSHOT, VERDICTS
 from appliance.host.time_limits import HEARTBEAT_PERIOD_S, SEND_LINGER_S
 from appliance.messages.clock import utc_now
 from appliance.messages.curve_keys import ServerKeys
+from appliance.messages.part_numbers import PartNumber, PartNumbers
 from appliance.messages.schema import TOPICS, Alarm, Heartbeat, SnapshotRequest, State, Verdict
 from engines.common.errors import ConfigError
 
@@ -26,14 +27,17 @@ SEND_QUEUE = 1_000  # messages waiting for one slow subscriber before it loses s
 
 
 class Publisher:
-    """The line's two sockets, its epoch and its sequence of verdicts."""
+    """The line's two sockets, and what it has published of each epoch."""
 
-    def __init__(self, line: str, config: PublishConfig, file: Path, simulated: bool) -> None:
-        """Bind both sockets. Raises ConfigError, naming the line's ``file``, when an address is taken or cannot be had."""
+    def __init__(self, line: str, config: PublishConfig, file: Path, simulated: bool, numbers: PartNumbers) -> None:
+        """Bind both sockets; ``numbers`` owns epochs and part numbers.
+
+        Raises ConfigError, naming the line's ``file``, when an address is taken or cannot be had.
+        """
         self.line = line
         self.simulated = simulated
-        self.epoch = time.time_ns() // 1_000_000
-        self.seq = 0
+        self.numbers = numbers
+        self._seen = numbers.seen  # as told
         self.late_results = 0
         self.state: State = "starting"
         self.passed = 0
@@ -71,18 +75,28 @@ class Publisher:
             self.close()
             raise
 
-    def begin_epoch(self) -> None:
-        """Number verdicts from 1 again: how many parts passed since the last one is not known."""
-        self.epoch = max(self.epoch + 1, time.time_ns() // 1_000_000)
-        self.seq = 0
-        self._kept.clear()
-        self._next_heartbeat = 0.0
+    @property
+    def epoch(self) -> int:
+        """The epoch that is published."""
+        return self.numbers.settled.epoch
+
+    @property
+    def seq(self) -> int:
+        """Of the newest verdict; 0 before the first of an epoch."""
+        return self.numbers.settled.id
+
+    def follow(self, epoch: int) -> None:
+        """Take on a new epoch: verdicts are numbered from 1 again, and those of the one before are of no use any more."""
+        if epoch > self.epoch:
+            self.numbers.follow(epoch)
+            self._kept.clear()
+            self._next_heartbeat = 0.0
 
     def publish_verdict(self, verdict: Verdict) -> bytes:
         """Send a verdict, and keep it for the snapshot socket; its `seq` must be the next one. Returns what was sent."""
-        assert verdict.seq == self.seq + 1, "verdicts are numbered without a gap"
+        self.follow(verdict.epoch)
+        self.numbers.settle(PartNumber(verdict.epoch, verdict.seq, verdict.frame))
         content = self._encoder.encode(verdict)
-        self.seq = verdict.seq
         self._kept.append((verdict.seq, content))
         self._pub.send_multipart((self._topics["verdict"], content), zmq.NOBLOCK)
         if verdict.verdict == "pass":
@@ -104,13 +118,15 @@ class Publisher:
             self.beat()
 
     def beat(self) -> float:
-        """Send a heartbeat if one is due. Returns the seconds until the next one."""
-        now = time.monotonic()
-        if now >= self._next_heartbeat:
+        """Send a heartbeat if one is due, or a picture has come: a PLC counts those. Returns the seconds until the next."""
+        now, seen = time.monotonic(), self.numbers.seen
+        if now >= self._next_heartbeat or seen != self._seen:
+            self._seen = seen
             beat = Heartbeat(
                 line=self.line,
                 epoch=self.epoch,
                 seq=self.seq,
+                seen=seen,
                 time=utc_now(),
                 state=self.state,
                 simulated=self.simulated,
@@ -119,7 +135,7 @@ class Publisher:
                 late_results=self.late_results,
             )
             self._pub.send_multipart((self._topics["heartbeat"], self._encoder.encode(beat)), zmq.NOBLOCK)
-            self._next_heartbeat = max(self._next_heartbeat + HEARTBEAT_PERIOD_S, now)
+            self._next_heartbeat = now + HEARTBEAT_PERIOD_S
         return max(0.0, self._next_heartbeat - now)
 
     def answer_snapshots(self) -> None:

@@ -16,7 +16,7 @@ from appliance.host.time_limits import HEARTBEAT_PERIOD_S, SILENT_AFTER_S
 from appliance.messages.alarms import AlarmKind, Severity
 
 VerdictName = Literal["pass", "reject"]
-Reason = Literal["", "defect", "late", "overrun", "no-image", "engine-fault", "not-calibrated", "stopping"]
+Reason = Literal["", "defect", "late", "overrun", "no-image", "engine-fault", "not-calibrated", "stopping", "miscounted"]
 State = Literal["starting", "running", "camera-lost", "not-calibrated", "stopping", "stopped"]
 Milliseconds = Annotated[float, Meta(description="milliseconds")]
 UtcTime = Annotated[str, Meta(description="UTC, ISO 8601 with microseconds")]
@@ -41,6 +41,7 @@ class ReasonCode(IntEnum):
     ENGINE_FAULT = 5, "the engine failed, or its result is not finite"
     NOT_CALIBRATED = 6, "the recipe has no thresholds"
     STOPPING = 7, "the part came when the line was being stopped"
+    MISCOUNTED = 8, "it is not known whose picture it was: parts are counted anew from the next one on"
 
     @classmethod
     def of(cls, reason: str) -> ReasonCode:
@@ -102,6 +103,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     line: str
     epoch: int
     seq: Annotated[int, Meta(description="of the newest verdict; 0 before the first")]
+    seen: Annotated[int, Meta(description="parts of this epoch whose picture came, or is known to be lost")]
     time: UtcTime
     state: State
     simulated: bool
@@ -153,6 +155,12 @@ class RaiseAlarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="r
     text: str
 
 
+class CountAnew(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="count-anew", tag_field="order", kw_only=True):
+    """Tells a running line that its count and the PLC's disagree: it begins a new epoch; from this box only, not answered."""
+
+    why: str
+
+
 class RecipeAnswer(msgspec.Struct, frozen=True):
     """`loading` at once, then how it ended."""
 
@@ -191,11 +199,11 @@ TOPICS = (
         "heartbeat",
         Heartbeat,
         "all",
-        f"every {HEARTBEAT_PERIOD_S * 1000:g} ms, and at each change of the state",
+        f"every {HEARTBEAT_PERIOD_S * 1000:g} ms, at each change of the state, and as soon as a picture has come",
         f"no need: the next one says it, and a line without one for {SILENT_AFTER_S * 1000:g} ms counts as gone",
         HEARTBEAT_PERIOD_S,
         SILENT_AFTER_S,
     ),
     Topic("alarm", Alarm, "both", "when something a person must look at begins or ends", "nobody: the line's own log has it"),
 )
-MESSAGES = (Verdict, Heartbeat, Alarm, SnapshotRequest, Snapshot, RecipeRequest, RaiseAlarm, RecipeAnswer)
+MESSAGES = (Verdict, Heartbeat, Alarm, SnapshotRequest, Snapshot, RecipeRequest, RaiseAlarm, CountAnew, RecipeAnswer)

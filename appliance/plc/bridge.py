@@ -16,6 +16,7 @@ from typing import Protocol
 from appliance.host.service_manager import Stop
 from appliance.host.time_limits import (
     BRIDGE_LOOK_S,
+    PLC_HANDOVER_S,
     PLC_PERIOD_S,
     PLC_PRESSED_S,
     PLC_RETRY_FIRST_S,
@@ -58,10 +59,14 @@ class Bridge:
         silent_s: float,
         say: Callable[[str, str, dict[str, object]], None],
         raise_alarm: RaisesAlarms,
+        count_anew: Callable[[str], bool],
     ) -> None:
-        """``silent_s``: how long the PLC's heartbeat may stand still; ``say`` takes severity, text and details for the log."""
+        """``silent_s``: how long the PLC's heartbeat may stand still; ``say`` takes severity, text and details for the log.
+
+        ``count_anew`` tells the line why its count and the PLC's disagree.
+        """
         self._subscriber, self._plc, self._silent_s = subscriber, plc, silent_s
-        self._say, self._raise_alarm = say, raise_alarm
+        self._say, self._raise_alarm, self._count_anew = say, raise_alarm, count_anew
         self.handshake = Handshake()
         self._liveness = Liveness(SILENT_AFTER_S)
         self._last: Heartbeat | None = None
@@ -102,7 +107,10 @@ class Bridge:
             if self._last is not None and message.epoch != self._last.epoch:
                 self._alarm_raised = False  # a line that has started anew has not heard of it
             self._last = message
-            self.handshake.follow(message.epoch & U32, message.seq & U32)  # parts are numbered as verdicts are
+            before = self.handshake.counted
+            self.handshake.follow(message.epoch & U32, message.seq & U32, message.seen & U32)
+            if self.handshake.counted != before:
+                self._due_s = self._retry_at_s  # at once: the PLC waits for the picture of its trigger
         elif isinstance(message, Verdict):
             self.handshake.take(result_of(message), time.monotonic() + seconds_left(message))
             self._due_s = self._retry_at_s  # at once, unless the PLC is away
@@ -126,6 +134,9 @@ class Bridge:
             return
         self.handshake.confirm(plc)
         self._watch(plc)
+        if why := self.handshake.disagreement(plc):
+            self._say("error", f"{why}: every part is a reject until both count the same again", {})
+            self._count_anew(why)
         self._due_s = time.monotonic() + self._pause_until_next()
 
     def _pause_until_next(self) -> float:
@@ -198,7 +209,7 @@ def result_of(verdict: Verdict) -> Slot:
 
 
 def seconds_left(verdict: Verdict) -> float:
-    """How long a verdict may still be shown: a pass until its deadline, a reject until its part is gone.
+    """How long a verdict may still be shown: a pass until it must have been handed over, a reject until its part is gone.
 
     The line's times are UTC; they are compared with the wall clock once, now. A clock that was set back since the verdict
     makes it no longer than it was when the line decided.
@@ -207,5 +218,5 @@ def seconds_left(verdict: Verdict) -> float:
     age_s = max(0.0, (datetime.now(UTC) - decided).total_seconds())
     longest_s = REJECT_OLDEST_S
     if verdict.verdict == "pass":
-        longest_s = (datetime.fromisoformat(verdict.deadline) - decided).total_seconds()
+        longest_s = (datetime.fromisoformat(verdict.deadline) - decided).total_seconds() + PLC_HANDOVER_S
     return longest_s - age_s

@@ -2,11 +2,11 @@
 
 A result is shown, with Valid, until the PLC acknowledges it or it is withdrawn.  Its slot is then shown empty, and used again
 only when an exchange has confirmed that.  When its slot is held, a result waits, and all after it, so that they are handed
-over in order.  An acknowledgement counts only in the line's epoch and up to its newest part; it settles that part and all
+over in order.  An acknowledgement counts only in the line's epoch and up to its newest picture; it settles that part and all
 before it, taken or not, shown or not.
 
-A pass is withdrawn at its deadline, a reject when its part is gone.  The overrun bit is set when a result finds its slot
-held, is withdrawn or was never received; it is cleared by the acknowledgement after which nothing is left to hand over.
+A pass is withdrawn soon after its deadline, a reject when its part is gone.  The overrun bit is set when a result finds its
+slot held, is withdrawn or was never received; the acknowledgement after which nothing is left to hand over clears it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from appliance.plc.image import EMPTY, SLOTS, LineBlock, PlcBlock, Slot
+from appliance.plc.image import EMPTY, FEWER_PICTURES, MORE_PICTURES, SLOTS, LineBlock, PlcBlock, Slot
 
 NUMBERS = 1 << 16  # of a heartbeat counter
 
@@ -43,10 +43,11 @@ class Handshake:
         self._clean = [False] * SLOTS  # shown empty in a confirmed exchange since it was last used
         self._shown_empty = [False] * SLOTS  # in the block that was built last
         self._epoch = 0
-        self._newest = 0
+        self._newest = self._seen = 0
         self._settled: PlcBlock | None = None  # what the PLC has done with, as far as it was heard
         self._heartbeat = 0
         self._overrun = False
+        self._doubt = 0, 0  # of the PLC, and in which epoch
         self.acknowledged = 0
         self.withdrawn = 0
 
@@ -60,18 +61,24 @@ class Handshake:
         """Whether results wait for a slot: the next exchange is urgent."""
         return bool(self._waiting)
 
-    def follow(self, epoch: int, newest: int) -> None:
-        """Take on the line's epoch and its newest part; in a new epoch what is left of the old one is withdrawn."""
+    @property
+    def counted(self) -> tuple[int, int]:
+        """The line's epoch, and the newest part in it whose picture came."""
+        return self._epoch, self._seen
+
+    def follow(self, epoch: int, newest: int, seen: int) -> None:
+        """Take on the line's epoch, newest verdict and newest picture; a new epoch withdraws what is left of the old."""
         if epoch != self._epoch:
             self._withdraw(len(self._waiting) + sum(offer is not None for offer in self._ring))
             self._waiting.clear()
             self._ring = [None] * SLOTS
-            self._epoch, self._newest = epoch, 0
+            self._epoch, self._newest, self._seen = epoch, 0, 0
         self._newest = max(self._newest, newest)
+        self._seen = max(self._seen, seen, newest)
 
     def take(self, result: Slot, until_s: float) -> None:
         """Take a result to hand over, in the order of parts; from ``until_s`` on it must not be shown any more."""
-        self.follow(result.epoch, result.part_id)
+        self.follow(result.epoch, result.part_id, result.part_id)
         if not self._is_settled(result):
             self._waiting.append(_Offer(result, until_s))
 
@@ -104,12 +111,13 @@ class Handshake:
             overrun=int(self._overrun),
             epoch=self._epoch,
             newest=self._newest,
+            seen=self._seen,
             slots=tuple(offer.slot if offer else EMPTY for offer in self._ring),
         )
 
     def farewell(self) -> LineBlock:
         """The last block: offline, nothing valid."""
-        return LineBlock(heartbeat=self._beat(), epoch=self._epoch, newest=self._newest)
+        return LineBlock(heartbeat=self._beat(), epoch=self._epoch, newest=self._newest, seen=self._seen)
 
     def confirm(self, plc: PlcBlock) -> None:
         """The block shown last was written, and ``plc`` read after that."""
@@ -120,9 +128,17 @@ class Handshake:
         if self._settled is None:
             self._settled = plc
             self._drop_settled()
-        elif plc.epoch == self._epoch and plc.part_id <= self._newest and not self._is_settled(plc):
+        elif plc.epoch == self._epoch and plc.part_id <= self._seen and not self._is_settled(plc):
             self._settled = plc
             self._withdraw(self._drop_settled())  # their parts have left without them
+
+    def disagreement(self, plc: PlcBlock) -> str:
+        """Why the line must count anew: the PLC fired another number of triggers than it saw pictures. Once; else empty."""
+        before, self._doubt = self._doubt, (plc.doubt, plc.epoch)
+        if self._doubt == before or plc.epoch != self._epoch or plc.doubt not in (MORE_PICTURES, FEWER_PICTURES):
+            return ""
+        more = "more" if plc.doubt == MORE_PICTURES else "fewer"
+        return f"the PLC saw {more} pictures than it fired triggers (it is at part {plc.fired}, the line at {self._seen})"
 
     def _drop_settled(self) -> int:
         """Take back what the PLC has settled; returns how many results were never shown."""

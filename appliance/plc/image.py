@@ -18,6 +18,14 @@ from dataclasses import astuple, dataclass
 SLOTS = 8
 STATE_CODES = {"offline": 0, "starting": 1, "running": 2, "camera-lost": 3, "not-calibrated": 4, "stopping": 5, "stopped": 6}
 VERDICT_CODES = {"pass": 1, "reject": 2}  # 0: none
+DOUBTS = {  # of a PLC
+    "none": 0,
+    "line not valid or in a new epoch": 1,
+    "parts on the belt not known": 2,
+    "more pictures than triggers": 3,
+    "fewer pictures than triggers": 4,
+}
+MORE_PICTURES, FEWER_PICTURES = 3, 4
 ROOT = "VisionSystem"  # the nodes of OPC UA
 LINE_NODE, PLC_NODE, RESULTS_NODE = f"{ROOT}.Line", f"{ROOT}.Plc", f"{ROOT}.ResultManagement.Results"
 TYPES = {"H": "UINT, 16 bits", "I": "UDINT, 32 bits", "f": "REAL, 32 bits"}  # by the codes of `struct`
@@ -41,6 +49,7 @@ LINE_FIELDS = (
     Field("overrun", "Overrun", "H", "1 when a result could not be handed over, until all later ones are acknowledged"),
     Field("epoch", "Epoch", "I", "another number at each start of the line"),
     Field("newest", "Newest", "I", "the newest part that has a verdict; 0 before the first"),
+    Field("seen", "Seen", "I", "the newest part whose picture came, or is known to be lost"),
 )
 SLOT_FIELDS = (
     Field("epoch", "Epoch", "I", "of this result; to be compared with the line's"),
@@ -56,6 +65,8 @@ PLC_FIELDS = (
     Field(
         "part_id", "AcknowledgedPart", "I", "that part: its result was taken, or it was rejected without; so were all before it"
     ),
+    Field("fired", "Fired", "I", "the newest part that had a trigger; Line.Seen must come to the same"),
+    Field("doubt", "Doubt", "H", "why every part is a reject: " + ", ".join(f"{code} {why}" for why, code in DOUBTS.items())),
 )
 
 
@@ -87,6 +98,7 @@ class LineBlock:
     overrun: int = 0
     epoch: int = 0
     newest: int = 0
+    seen: int = 0
     slots: tuple[Slot, ...] = (EMPTY,) * SLOTS
 
     def slot_of(self, part_id: int) -> Slot:
@@ -101,6 +113,8 @@ class PlcBlock:
     heartbeat: int = 0
     epoch: int = 0
     part_id: int = 0
+    fired: int = 0
+    doubt: int = 0
 
 
 def _layout(fields: tuple[Field, ...]) -> struct.Struct:
@@ -125,15 +139,14 @@ IMAGE_BYTES = LINE_SPAN.length + PLC_SPAN.length
 
 def encode_line(block: LineBlock) -> bytes:
     """The line's block as bytes."""
-    head = (block.heartbeat, block.state, block.valid, block.simulated, block.overrun, block.epoch, block.newest)
+    head = [getattr(block, one.attribute) for one in LINE_FIELDS]
     slots = ((one.epoch, one.part_id, one.verdict, one.reason, one.score, one.valid) for one in block.slots)
     return _HEAD.pack(*head) + b"".join(_SLOT.pack(*slot) for slot in slots)
 
 
 def line_block(head: Sequence[int], slots: tuple[Slot, ...]) -> LineBlock:
     """The line's block from its fields, in the order of LINE_FIELDS, and its slots."""
-    heartbeat, state, valid, simulated, overrun, epoch, newest = head
-    return LineBlock(heartbeat, state, valid, simulated, overrun, epoch, newest, slots)
+    return LineBlock(*head, slots)  # type: ignore[call-arg,arg-type]  # as many as LINE_FIELDS
 
 
 def decode_line(content: bytes) -> LineBlock:

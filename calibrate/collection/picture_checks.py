@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.pictures.geometry import Pixels
+from engines.pictures.picture_kind import NAMES, Channels, channels_of
 
-Reason = Literal["no-picture", "size", "blurred", "exposure", "duplicate"]
+Reason = Literal["no-picture", "size", "kind", "blurred", "exposure", "duplicate"]
 Floats = npt.NDArray[np.float32]
 
 FEWEST = 10  # kept pictures before a median means anything; the first ones are looked at again with `doubtful`
@@ -50,6 +51,7 @@ class Looks(NamedTuple):
     dark: float  # share of values at the dark end
     bright: float
     thumbnail: Floats  # (32, 32) grey levels
+    channels: Channels  # 1 grey, 3 colour
 
 
 class Refusal(NamedTuple):
@@ -90,6 +92,7 @@ def look_at(image: Pixels) -> Looks:
         dark=float(np.count_nonzero(image <= DARK_END)) / image.size,
         bright=float(np.count_nonzero(image >= BRIGHT_END)) / image.size,
         thumbnail=np.asarray(cv2.resize(levels, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA), np.float32),
+        channels=channels_of(image),
     )
 
 
@@ -107,6 +110,7 @@ class Checks:
     def __init__(self, size: tuple[int, int] | None) -> None:
         """``size``: (width, height) that every picture must have; None: that of the first one kept."""
         self.size = size
+        self._channels: Channels | None = None  # of the first one kept: a fit takes pictures of one kind only
         self._kept: list[Kept] = []
         self._digests: dict[bytes, str] = {}
         self.medians: Medians | None = None
@@ -114,6 +118,7 @@ class Checks:
     def keep(self, name: str, looks: Looks) -> None:
         """Compare with this picture from now on."""
         self.size = self.size or looks.size
+        self._channels = self._channels or looks.channels
         self._kept.append(Kept(name, looks))
         self._digests.setdefault(looks.digest, name)
         if len(self._kept) >= FEWEST:
@@ -123,6 +128,8 @@ class Checks:
         """Why a picture should not be taken; None: it may."""
         if self.size is not None and looks.size != self.size:
             return Refusal("size", f"{_times(looks.size)} pixels, not {_times(self.size)} as the others")
+        if self._channels is not None and looks.channels != self._channels:
+            return Refusal("kind", f"{NAMES[looks.channels]}, not {NAMES[self._channels]} as the others")
         return self._out_of_line(looks) or self.repeated(looks)
 
     def repeated(self, looks: Looks) -> Refusal | None:

@@ -72,8 +72,9 @@ class Review:
 def review_folder(folder: Path, geometry: Geometry | None, tell: Tell) -> Review:
     """Measure every picture of a folder against the others.
 
-    ``geometry`` is a recipe's: what it inspects is compared, in its tiles; None: the whole frame as one tile.  Damaged files
-    come first, unmeasured.  Raises ImageError when fewer than 5 can be read.
+    ``geometry`` is a recipe's: what it inspects is compared, in its tiles; None: the whole frame as one tile.  Damaged files,
+    and those of the other kind, grey or colour, than the recipe's come first, unmeasured.  Raises ImageError when fewer than 5
+    can be read.
     """
     names: list[str] = []
     looks: list[Looks] = []
@@ -84,6 +85,8 @@ def review_folder(folder: Path, geometry: Geometry | None, tell: Tell) -> Review
     for done, file in enumerate(files, start=1):
         try:
             image = read_image(file)
+            if geometry is not None:
+                geometry.need_kind(image)
         except ImageError as error:
             damaged.append(Reviewed(file.name, float("nan"), float("nan"), str(error).removeprefix(f"{file}: ")))
             continue

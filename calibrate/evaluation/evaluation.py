@@ -187,7 +187,7 @@ class _Evaluation:
         any_masks = any(picture.masks for picture in category.test)
         for done, picture in enumerate(category.test, start=1):
             image = read_image(picture.file)
-            judgement = judge(scorer.measure(image), thresholds)
+            judgement = judge(scorer.measure(image, str(picture.file)), thresholds)
             times.append(scorer.frame_ms)
             if judgement.fault:
                 raise EngineError(f"{picture.file}: {scorer.engine} gives a score that is not finite; choose another precision")

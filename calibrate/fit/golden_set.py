@@ -13,20 +13,23 @@ import numpy as np
 from engines.common.errors import ImageError
 from engines.pictures.geometry import Pixels
 from engines.pictures.images import decode_image, list_images, read_content
+from engines.pictures.picture_kind import Channels, channels_of
 from engines.recipe.bundle import GoldenSample
 from engines.recipe.golden_samples import resize
 
 FEWEST = 10
 HELD_OUT_SHARE, HELD_OUT_FEWEST, HELD_OUT_MOST = 0.2, 10, 1 / 3
+NAMED = 3  # files, in a message
 STRETCHES, STRETCHED = 4, 50  # of neighbours by name, that are held out together; from so many samples on
 
 
 @dataclass(frozen=True)
 class Golden:
-    """Golden samples in name order: what is known of each, and its picture, all of one size."""
+    """Golden samples in name order: what is known of each, and its picture, all of one size and kind."""
 
     samples: tuple[GoldenSample, ...]
     images: tuple[Pixels, ...]
+    channels: Channels | None = None  # of all pictures; see `engines.pictures.picture_kind`
 
     @property
     def fitted(self) -> list[int]:
@@ -44,7 +47,7 @@ def read_golden(folder: Path, seed: int, skip_damaged: bool, say: Callable[[str]
 
     Copies of a picture count once, or one could be fitted and another held out.  Pictures of another size than most are
     resized to that size.  ``say`` tells of both.  Raises ImageError that names damaged files (unless ``skip_damaged``: then
-    ``say`` names them), and when fewer than 10 samples are left.
+    ``say`` names them), when fewer than 10 samples are left, and when some are grey and others in colour.
     """
     names, digests, images, damaged, copies = [], [], [], [], []
     seen: dict[str, str] = {}  # names by content
@@ -74,11 +77,12 @@ def read_golden(folder: Path, seed: int, skip_damaged: bool, say: Callable[[str]
             f"{folder}: {len(images)} usable golden samples, at least {FEWEST} are needed "
             "(50 and more are better); collect more known-good pictures"
         )
+    channels = _one_kind(folder, names, images)
     held_out = _draw_held_out(len(images), seed) - ({names.index(template)} if template in names else set())
     samples = tuple(
         GoldenSample(name, digest, i in held_out) for i, (name, digest) in enumerate(zip(names, digests, strict=True))
     )
-    return Golden(samples, _to_one_size(images, say))
+    return Golden(samples, _to_one_size(images, say), channels)
 
 
 def _draw_held_out(count: int, seed: int) -> set[int]:
@@ -98,6 +102,23 @@ def _draw_held_out(count: int, seed: int) -> set[int]:
 def content_digest(image: Pixels) -> str:
     """SHA-256 of a picture's size and pixels, so that a copy saved anew is the same."""
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+
+
+def _one_kind(folder: Path, names: list[str], images: list[Pixels]) -> Channels:
+    """What all pictures are, grey or colour: a network that has seen both lets a picture of the wrong one pass."""
+    kinds: dict[Channels, list[str]] = {1: [], 3: []}
+    for name, image in zip(names, images, strict=True):
+        kinds[channels_of(image)].append(name)
+    grey, colour = kinds[1], kinds[3]
+    if grey and colour:
+        what, fewer = ("grey", grey) if len(grey) <= len(colour) else ("in colour", colour)
+        others = "in colour" if fewer is grey else "grey"
+        more = f" and {len(fewer) - NAMED} more" if len(fewer) > NAMED else ""
+        raise ImageError(
+            f"{folder}: {len(fewer)} of {len(names)} golden samples are {what}, the others {others}: "
+            f"{', '.join(fewer[:NAMED])}{more}; move out of the folder what the line's camera does not give, or take new ones"
+        )
+    return 1 if grey else 3
 
 
 def _to_one_size(images: list[Pixels], say: Callable[[str], None]) -> tuple[Pixels, ...]:

@@ -137,6 +137,7 @@ def _geometry(request: FitRequest, golden: Golden, config: ModelConfig) -> Geome
             columns if request.columns is None else request.columns,
             request.overlap,
             config.input_side,
+            golden.channels,
         )
     except ValueError as error:
         raise ConfigError(f"--region or --grid: {error}") from error

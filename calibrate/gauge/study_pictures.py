@@ -26,6 +26,7 @@ from engines.judgement import judge
 from engines.pictures.geometry import Pixels
 from engines.pictures.images import SUFFIXES, decode_image, list_images, read_content
 from engines.recipe.bundle import Recipe
+from engines.recipe.golden_samples import need_kind
 from engines.recipe.thresholds import load_thresholds
 
 TRUTH_FILE = "truth.csv"
@@ -77,7 +78,7 @@ class Gauge:
     def take(self, part: str, appraiser: str, name: str, image: Pixels) -> Take:
         """Measure and judge a picture as the line does.
 
-        Raises ImageError for a picture of another size than the line's frames, or one that was there before bit by bit.
+        Raises ImageError for a picture of another size or kind than the line's frames, or one that was there before bit by bit.
         """
         where = "/".join(word for word in (part, appraiser, name) if word)
         height, width = image.shape[:2]
@@ -87,6 +88,7 @@ class Gauge:
                 f"{where}: {width} x {height} pixels, the recipe is for frames of {wanted}; a study needs frames as the "
                 "line's camera gives them"
             )
+        need_kind(image, self._geometry, where)
         digest = hashlib.sha256(image.tobytes()).hexdigest()
         if self._seen.setdefault(digest, where) != where:
             raise ImageError(

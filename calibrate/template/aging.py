@@ -18,7 +18,7 @@ from engines.common.errors import ImageError
 from engines.pictures.geometry import Pixels
 from engines.pictures.images import list_images, read_image
 from engines.recipe.bundle import Manifest
-from engines.recipe.golden_samples import resize
+from engines.recipe.golden_samples import fitting
 
 MOST, FEWEST = 100, 10  # recent pictures: the newest
 RESAMPLES, QUANTILE, CHANCE = 1000, 0.99, 0.01
@@ -94,4 +94,4 @@ def passes_in(folder: Path) -> list[Path]:
 
 def read_passes(files: list[Path], manifest: Manifest) -> list[Pixels]:
     """The pictures, of the recipe's frame size."""
-    return [resize(read_image(file), *manifest.geometry.frame) for file in files]
+    return [fitting(read_image(file), manifest.geometry, str(file)) for file in files]

@@ -32,8 +32,9 @@ from engines.recipe.thresholds import (
     Thresholds,
     kept_mask,
     load_history,
-    load_thresholds,
+    need_unedited,
     save_thresholds,
+    thresholds_as_written,
 )
 from engines.targets import TARGETS
 
@@ -133,7 +134,7 @@ def restore_thresholds(recipe: Recipe, version: int | None, by: str, note: str) 
 
     Raises RecipeError when there is no such version of this recipe.
     """
-    present = load_thresholds(recipe)
+    present = thresholds_as_written(recipe)  # one that was edited can be left for what was signed
     history = {one.version: one for one in load_history(recipe) if one.recipe_digest == recipe.digest}
     before = [one for one in history if present is None or one < (present.restores or present.version)]
     wanted = version if version is not None else max(before, default=None)
@@ -141,6 +142,7 @@ def restore_thresholds(recipe: Recipe, version: int | None, by: str, note: str) 
         there = ", ".join(map(str, history)) or "none"
         what = "earlier version" if wanted is None else f"version {wanted}"
         raise RecipeError(f"{recipe.folder}: its thresholds have no {what} to go back to; there are: {there}")
+    need_unedited(recipe, history[wanted])
     restored = msgspec.structs.replace(
         history[wanted],
         version=_next_version(recipe),

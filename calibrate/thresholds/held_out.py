@@ -12,7 +12,7 @@ from engines.common.errors import ImageError
 from engines.pictures.geometry import Pixels
 from engines.pictures.images import decode_image, list_images, read_content
 from engines.recipe.bundle import Manifest
-from engines.recipe.golden_samples import read_samples, resize
+from engines.recipe.golden_samples import fitting, read_samples
 
 
 class Picture(NamedTuple):
@@ -55,7 +55,7 @@ def _read_folder(folder: Path, manifest: Manifest, what: str) -> list[Picture]:
     pictures = []
     for file in list_images(folder):
         content = read_content(file)
-        image = resize(decode_image(content, str(file)), *manifest.geometry.frame)
+        image = fitting(decode_image(content, str(file)), manifest.geometry, str(file))
         pictures.append(Picture(file.name, hashlib.sha256(content).hexdigest(), image))
     if not pictures:
         raise ImageError(f"{folder}: no picture of a {what}, or give another folder")

@@ -12,7 +12,7 @@ from engines.judgement import Measured, measure
 from engines.pictures.geometry import Pixels
 from engines.proof.admission import load_engine
 from engines.recipe.bundle import Recipe
-from engines.recipe.golden_samples import resize
+from engines.recipe.golden_samples import fitting
 from engines.recipe.ignore_mask import ignored_by
 from engines.recipe.thresholds import Thresholds
 from engines.targets import run_once
@@ -50,9 +50,12 @@ class Scorer:
     def __exit__(self, *_: object) -> None:
         self._engine.close()
 
-    def measure(self, image: Pixels) -> Measured:
-        """Measure a picture; of another size than the recipe's frames, it is resized. The next one overwrites its map."""
-        frame = resize(image, *self._geometry.frame)
+    def measure(self, image: Pixels, name: str = "a picture") -> Measured:
+        """Measure a picture; of another size than the recipe's frames, it is resized. The next one overwrites its map.
+
+        Raises ImageError with its ``name`` when it is of the other kind, grey or colour, than the recipe's.
+        """
+        frame = fitting(image, self._geometry, name)
         begun = time.perf_counter()
         run_once(self._slot, frame, self._geometry)
         self.frame_ms = (time.perf_counter() - begun) * 1e3

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.common.errors import ImageError
+from engines.pictures.picture_kind import Channels, channels_of, need_kind, need_picture
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]  # x, y, width, height
@@ -27,7 +28,8 @@ MAX_GRID = 16
 class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """Where in a frame the product lies and how it is cut; all lengths in pixels.
 
-    ``frame`` is (width, height) of the camera's frame; ``region`` the inspected (x, y, width, height) in it.
+    ``frame`` is (width, height) of the camera's frame; ``region`` the inspected (x, y, width, height) in it; ``channels`` what
+    the frame is: 1 grey, 3 colour, None in recipes that were made before it was recorded.
     """
 
     frame: tuple[Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)], Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)]]
@@ -36,6 +38,7 @@ class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     columns: Annotated[int, msgspec.Meta(ge=1, le=MAX_GRID)] = 1
     overlap: Annotated[float, msgspec.Meta(ge=0.0, le=0.5)] = 0.125
     input_side: Annotated[int, msgspec.Meta(ge=64, le=1024, multiple_of=64)] = 256
+    channels: Channels | None = None
 
     def __post_init__(self) -> None:
         """Refuse a region that leaves the frame or has no area."""
@@ -68,15 +71,33 @@ class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         """(height, width) of a frame's stitched map, in map pixels."""
         return _canvas(self.input_side, self.rows, self.overlap), _canvas(self.input_side, self.columns, self.overlap)
 
-    def cut(self, image: Pixels, out: Pixels) -> None:
-        """Cut a frame into ``out``, (tiles, side, side, 3) uint8 RGB; ``image`` is (H, W) grey or (H, W, 3) RGB.
-
-        Raises ImageError when the frame has another size than the recipe was made for.
-        """
+    def need(self, image: Pixels) -> None:
+        """Raise ImageError, with the mend, unless ``image`` is a frame as the recipe was made for: in type, size and kind."""
+        need_picture(image)
         if image.shape[:2] != (self.frame[1], self.frame[0]):
             raise ImageError(
                 f"the frame is {image.shape[1]} x {image.shape[0]} pixels, the recipe was made for "
                 f"{self.frame[0]} x {self.frame[1]}: set the camera's width and height, or fit a new recipe"
+            )
+        self.need_kind(image)
+
+    def need_kind(self, image: Pixels) -> None:
+        """The same for its kind alone, grey or colour: for pictures that are still to be brought to the frame's size."""
+        if self.channels is not None:
+            need_kind(channels_of(image), self.channels)
+
+    def cut(self, image: Pixels, out: Pixels) -> None:
+        """Cut a frame into ``out``, (tiles, side, side, 3) uint8 RGB; ``image`` is (H, W) grey or (H, W, 3) RGB uint8.
+
+        Raises ImageError for any other frame than `need` takes, and for an ``out`` that would not hold all of it: then it has
+        not been changed, or not wholly, and must not be looked at.
+        """
+        self.need(image)
+        shape = (self.tiles, self.input_side, self.input_side, 3)
+        if out.dtype != np.uint8 or out.shape != shape or not out.flags.c_contiguous:
+            raise ImageError(
+                f"the tiles to fill are {out.dtype} of {' x '.join(map(str, out.shape))}, not uint8 of "
+                f"{' x '.join(map(str, shape))} in one piece: the engine is of another recipe, build it again"
             )
         side = (self.input_side, self.input_side)
         for target, (x, y, width, height) in zip(out, self.boxes, strict=True):
@@ -85,9 +106,12 @@ class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
             shrinks = width >= self.input_side and height >= self.input_side
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             if part.ndim == 3:
-                cv2.resize(part, side, dst=target, interpolation=method)
+                filled = cv2.resize(part, side, dst=target, interpolation=method)
             else:
-                cv2.cvtColor(cv2.resize(part, side, interpolation=method), cv2.COLOR_GRAY2RGB, dst=target)
+                filled = cv2.cvtColor(cv2.resize(part, side, interpolation=method), cv2.COLOR_GRAY2RGB, dst=target)
+            # OpenCV makes an array of its own where this one does not suit, and the part before would be inspected.
+            if filled is not target:
+                raise ImageError("a tile was not filled: OpenCV did not take the engine's buffer; build the engine again")
 
     def cut_new(self, image: Pixels) -> Pixels:
         """Like `cut`, into a new array."""

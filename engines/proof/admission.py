@@ -8,14 +8,14 @@ versions.  Each has a folder of its own, so that an engine for the next one is b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from engines.common.errors import EngineError
+from engines.common.errors import EngineError, RecipeError
 from engines.common.files import Sha256, check_digest, decode_json
 from engines.proof.parity import Parity
 from engines.recipe.bundle import Recipe
@@ -33,7 +33,7 @@ class BuildRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: str
     precision: Precision
     versions: Annotated[dict[str, str], Meta(description="libraries and hardware that the answer depends on")]
-    files: dict[str, Sha256]
+    files: Annotated[dict[str, Sha256], Meta(description="every file beside this record")]
     parity: Parity | None  # None: built, but not proven
     built: str  # UTC, ISO 8601
     build_seconds: float
@@ -104,7 +104,8 @@ def need_intact(recipe: Recipe, target: str, precision: str) -> BuildRecord:
 
     Raises EngineError with the mending command for any other; none of its files was opened then.
     """
-    here: dict[str, str] = target_module(target, precision).versions()
+    module = target_module(target, precision)
+    here: dict[str, str] = module.versions()
     folder = engine_folder(recipe, target, precision, here)
     build = recipe.naming.command("engines build", target, precision)
     if not (folder / RECORD).is_file():
@@ -119,14 +120,23 @@ def need_intact(recipe: Recipe, target: str, precision: str) -> BuildRecord:
     build_again = f"build it again with: {build}"
     if record.recipe_digest != recipe.digest:
         raise EngineError(f"{folder}: built for another fit of this recipe; {build_again}")
-    for name, digest in record.files.items():
-        try:
-            check_digest(folder / name, digest)
-        except Exception as error:
-            raise EngineError(f"{folder / name}: missing or changed since it was built; {build_again}") from error
+    _need_files(folder, record, module.FILES, build_again)
     if told := differing(record, here):  # a folder that was copied or renamed
         raise EngineError(f"{folder}: built with {told}; {build_again}")
     return record
+
+
+def _need_files(folder: Path, record: BuildRecord, read: Sequence[str], build_again: str) -> None:
+    """Raise EngineError unless the record names, with its digest, all that its target will ``read`` and all that lies there."""
+    # What a write that was broken off has left begins with a dot; no target reads it.
+    there = {file.name for file in folder.iterdir() if not file.name.startswith(".")} - {RECORD}
+    if unnamed := sorted({*read, *there} - set(record.files)):
+        raise EngineError(f"{folder / RECORD}: files: has no digest of {', '.join(unnamed)}; {build_again}")
+    for name, digest in record.files.items():
+        try:
+            check_digest(folder / name, digest)
+        except RecipeError as error:
+            raise EngineError(f"{folder / name}: missing or changed since it was built; {build_again}") from error
 
 
 def differing(record: BuildRecord, here: Mapping[str, str]) -> str:

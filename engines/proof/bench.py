@@ -20,7 +20,7 @@ from engines.common.errors import UserError
 from engines.proof.admission import built_engines, load_engine, need_proven
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.templates import read_templates
-from engines.targets import TARGETS, EngineSlot, Precision
+from engines.targets import TARGETS, EngineSlot, Precision, begin
 
 WARM, FRAMES, IN_FLIGHT = 10, 100, 4
 GEMM_SIDE, GEMM_ROUNDS = 2_048, 12
@@ -139,7 +139,7 @@ def measure(
         if i == WARM + in_flight - 1:
             begun = time.perf_counter()
         started[i % in_flight] = time.perf_counter()
-        slot.start()
+        begin(slot)
     rate = frames / (time.perf_counter() - begun)
     for slot in slots:
         slot.finish()

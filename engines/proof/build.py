@@ -24,7 +24,7 @@ from engines.pictures.synthetic_defects import with_defect
 from engines.proof.admission import RECORD, BuildRecord, built_engines, engine_folder, need_intact
 from engines.proof.parity import Parity, compare
 from engines.recipe.bundle import Recipe
-from engines.recipe.golden_samples import read_samples, resize
+from engines.recipe.golden_samples import fitting, read_samples
 from engines.recipe.ignore_mask import ignored_by
 from engines.recipe.thresholds import Thresholds, load_thresholds, thresholds_that_hold
 from engines.targets import TARGETS, Engine, Precision, load_reference, target_module
@@ -162,11 +162,11 @@ def proof_images(recipe: Recipe, golden: Path, rejects: Path | None) -> list[Pix
     """Held-out golden samples, synthetic defects on them, and known rejects where there are some."""
     good = read_samples(golden, recipe.manifest, held_out=True)
     rng = np.random.default_rng(recipe.manifest.seed + 1)  # other defects than those that chose the score
-    known = [resize(read_image(file), *recipe.manifest.geometry.frame) for file in list_images(rejects)] if rejects else []
+    geometry = recipe.manifest.geometry
+    known = [fitting(read_image(file), geometry, str(file)) for file in list_images(rejects)] if rejects else []
     if rejects and not known:
         raise ImageError(f"{rejects}: no image of a known reject there; give another folder or leave --rejects out")
-    region = recipe.manifest.geometry.region
-    return [*good, *(with_defect(good[i % len(good)], rng, i, region) for i in range(SYNTHETIC)), *known]
+    return [*good, *(with_defect(good[i % len(good)], rng, i, geometry.region) for i in range(SYNTHETIC)), *known]
 
 
 def save_record(folder: Path, record: BuildRecord) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from engines.common.errors import RecipeError
-from engines.pictures.geometry import Pixels
+from engines.common.errors import ImageError, RecipeError
+from engines.pictures.geometry import Geometry, Pixels
 from engines.pictures.images import decode_image, read_content
 from engines.recipe.bundle import Manifest
 
@@ -29,6 +29,20 @@ def resize(image: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def need_kind(image: Pixels, geometry: Geometry, name: str) -> None:
+    """Raise ImageError that names a picture of the other kind, grey or colour, than the recipe was fitted on."""
+    try:
+        geometry.need_kind(image)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+
+
+def fitting(image: Pixels, geometry: Geometry, name: str) -> Pixels:
+    """A picture at the recipe's frame size, once it has passed `need_kind`."""
+    need_kind(image, geometry, name)
+    return resize(image, *geometry.frame)
+
+
 def _read(file: Path, sha256: str, manifest: Manifest) -> Pixels:
     if not file.is_file():
         raise RecipeError(
@@ -37,4 +51,4 @@ def _read(file: Path, sha256: str, manifest: Manifest) -> Pixels:
     content = read_content(file)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise RecipeError(f"{file}: this golden sample has changed since the fit; restore the file or fit again")
-    return resize(decode_image(content, str(file)), *manifest.geometry.frame)
+    return fitting(decode_image(content, str(file)), manifest.geometry, str(file))

@@ -6,6 +6,7 @@ made for only: a new calibration, or a version taken up again, ends it.  The las
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,13 +40,20 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     changes: Annotated[tuple[Change, ...], Meta(min_length=1)]  # the oldest first
+    sha256: Sha256  # of the changes: whoever edits one leaves its author's name below it
 
 
 def load_changes(folder: Path) -> tuple[Change, ...]:
-    """Every change of a recipe's sensitivity, the oldest first. Raises RecipeError, with the mend, for a damaged file."""
+    """Every change of a recipe's sensitivity, the oldest first.
+
+    Raises RecipeError, with the mend, for a file that is damaged or was edited.
+    """
     file = folder / FILE
     try:
-        return decode_json(file.read_bytes(), _File, file).changes
+        read = decode_json(file.read_bytes(), _File, file)
+        if read.sha256 != _digest(read.changes):
+            raise RecipeError(f"{file}: changes: edited by hand, which nobody has signed")
+        return read.changes
     except FileNotFoundError:
         return ()
     except (OSError, RecipeError) as error:
@@ -59,7 +67,7 @@ def save_changes(folder: Path, changes: tuple[Change, ...]) -> None:
     """Write the file whole or not at all; without changes there is none."""
     file = folder / FILE
     if changes:
-        write_file(file, msgspec.json.format(msgspec.json.encode(_File(changes)), indent=2) + b"\n")
+        write_file(file, msgspec.json.format(msgspec.json.encode(_File(changes, _digest(changes))), indent=2) + b"\n")
     else:
         file.unlink(missing_ok=True)
 
@@ -113,6 +121,10 @@ def told(change: Change) -> str:
 def damaged_name(folder: Path) -> Path:
     """A free name for a file that cannot be read, to keep it aside."""
     return next(name for i in range(1, 10_000) if not (name := folder / f"sensitivity.damaged-{i}.json").exists())
+
+
+def _digest(changes: tuple[Change, ...]) -> Sha256:
+    return hashlib.sha256(msgspec.json.encode(changes)).hexdigest()
 
 
 def _is_for(change: Change, thresholds: Thresholds | None) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 from engines.common.errors import EngineError
 from engines.pictures.geometry import Pixels
+from engines.targets import begin
 
 STAGES = ("copy in", "compute", "copy out")
 IN_FLIGHT, WARM = 3, 20
@@ -96,7 +97,7 @@ def examine(engine: Any, tiles: Pixels, frames: int) -> CudaReport:
             begun, allocated = time.perf_counter(), _allocations()
         if i < WARM + frames:
             started[place] = time.perf_counter()
-            slot.start()
+            begin(slot)
     seconds = time.perf_counter() - begun
     return CudaReport(
         frames,

@@ -21,6 +21,7 @@ from engines.targets.openvino_exact import CONVOLUTIONS, exact_operations, keep_
 from engines.targets.quiet_openvino import ov
 
 BLOB = "model.blob"  # compiled for this CPU: a start compiles nothing
+FILES = (BLOB,)
 EXACT_CONVOLUTIONS = (3, 10, 1_000)  # by attempt; see `openvino_exact`
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}  # what is not quantised runs in bfloat16
 

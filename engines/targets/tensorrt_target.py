@@ -19,10 +19,11 @@ from engines.common.errors import EngineError
 from engines.pictures.geometry import Geometry, Pixels
 from engines.pictures.scores import SCORES
 from engines.recipe.bundle import Recipe
-from engines.targets import MATCH, need_one_stream
+from engines.targets import MATCH, NAN, need_one_stream
 from engines.targets.cuda_check import STAGES, Spans
 
 PLAN = "model.plan"
+FILES = (PLAN,)
 
 
 class TensorRtSlot:
@@ -53,6 +54,8 @@ class TensorRtSlot:
         self._compute.wait_event(into[1])
         with torch.cuda.stream(self._compute):
             computed[0].record()
+            for answer in self._device[1:]:
+                answer.fill_(NAN)  # what the plan does not write must not be the answer to the frame before
             self.replayed.replay() if self.replayed else self._launch()
             computed[1].record()
         self._copy_out.wait_event(computed[1])

@@ -13,7 +13,9 @@ from engines.graph.half_precision import to_half
 from engines.graph.inspection import InspectionGraph
 from engines.pictures.geometry import Geometry, Pixels
 from engines.recipe.bundle import Recipe
-from engines.targets import HostSlot, need_one_stream
+from engines.targets import HostSlot, begin, need_one_stream
+
+FILES: tuple[str, ...] = ()  # the recipe's own weights are all that is read
 
 
 class TorchSlot:
@@ -89,6 +91,6 @@ def versions() -> dict[str, str]:
 
 def _warm(engine: TorchEngine) -> TorchEngine:
     slot = engine.new_slot()
-    slot.start()
+    begin(slot)
     slot.finish()
     return engine

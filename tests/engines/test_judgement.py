@@ -33,6 +33,7 @@ from engines.recipe.ignore_mask import ignored_by
 from engines.recipe.thresholds import Thresholds, save_thresholds
 from tests.appliance.conftest import Floats, MadeEngine, loaded_recipe, make_thresholds, make_verdict
 from tests.engines.made_recipe import made_recipe
+from tests.engines.made_thresholds import consistent
 
 SIDE, FRAMES, AREA = 64, 96, 4
 GEOMETRY = Geometry(frame=(SIDE, SIDE), region=(0, 0, SIDE, SIDE), input_side=SIDE)
@@ -226,13 +227,13 @@ def test_line_parity_scorer_replay_and_challenge_give_one_answer(
         minimum_area=AREA,
         ignore_mask=hashlib.sha256(mask).hexdigest() if masked else None,
     )
-    save_thresholds(recipe.folder, thresholds, mask if masked else None)
+    save_thresholds(recipe.folder, consistent(thresholds), mask if masked else None)
     ignored = ignored_by(recipe, thresholds)
     # At the threshold exactly: the score of a frame without regions, which others lie above and below.
     at = sorted(
         measure(one.frame_map.copy(), one.scores, ignored).score(score) for one in frames if _expected(one, thresholds, ignored)
     )
-    thresholds = msgspec.structs.replace(thresholds, score_threshold=at[len(at) * 3 // 4])
+    thresholds = consistent(msgspec.structs.replace(thresholds, score_threshold=at[len(at) * 3 // 4]))
     save_thresholds(recipe.folder, thresholds)
     expected = [_expected(one, thresholds, ignored) for one in frames]
     assert FRAMES // 10 < sum(expected) < FRAMES * 3 // 4

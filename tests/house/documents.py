@@ -1,6 +1,6 @@
 """The parts of the documents that repeat code: made from it, and put between their marks in the README files.
 
-    python -m tests.house.documents      # writes them anew; `make docs`
+    python -m tests.house.documents      # writes them anew, and the PLC's files; `make docs`
 
 A mark is `<!-- BEGIN name words -->`, up to `<!-- END name words -->`.
 """
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from tests.appliance.plc.iec.files import generated
 from tests.house import reference, reference_commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,10 +56,9 @@ def renewed(text: str) -> str:
 
 def main() -> None:
     """Write what has changed."""
-    for file in documents():
-        text = file.read_text(encoding="utf-8")
-        now = renewed(text)
-        if now != text:
+    texts = {file: renewed(file.read_text(encoding="utf-8")) for file in documents()}
+    for file, now in (texts | generated()).items():
+        if not file.exists() or file.read_text(encoding="utf-8") != now:
             file.write_text(now, encoding="utf-8")
             print(f"written: {file.relative_to(ROOT)}")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -20,7 +21,7 @@ from appliance.plc.sim.program import Event, Memory, Missed, PlcProgram, Taken
 from engines.common.errors import ConfigError
 
 RETRY_S = 0.2
-Fault = Literal["none", "never-acknowledges", "stands-still"]
+Fault = Literal["none", "never-acknowledges", "stands-still", "loses-triggers", "triggers-twice"]
 _STATES = {code: name for name, code in STATE_CODES.items()}
 _VERDICTS = {code: name for name, code in VERDICT_CODES.items()}
 
@@ -67,39 +68,66 @@ def recall(file: Path | None) -> Memory:
         raise ConfigError(f"--retain {file}: not the memory of a PLC ({error}); name another file") from error
 
 
+class Station(Protocol):
+    """What a PLC does in each of its cycles."""
+
+    @property
+    def block(self) -> PlcBlock:
+        """What it shows the line."""
+
+    @property
+    def over(self) -> bool:
+        """Whether its work is done."""
+
+    def cycle(self, line: LineBlock, now_s: float) -> list[dict[str, object]]:
+        """One cycle; ``line`` is the newest block read. Returns what happened, as it is logged."""
+
+
+class Follower:
+    """A station without a belt: it fires nothing, and takes the results of whatever parts the line has."""
+
+    over = False
+
+    def __init__(self, program: PlcProgram, retain: Path | None) -> None:
+        """``retain``: file for what outlives a restart."""
+        self._program, self._retain = program, retain
+
+    @property
+    def block(self) -> PlcBlock:
+        """See `Station.block`."""
+        return self._program.block
+
+    def cycle(self, line: LineBlock, now_s: float) -> list[dict[str, object]]:
+        """See `Station.cycle`."""
+        before = self._program.memory
+        events = self._program.cycle(line, now_s)
+        if self._retain and self._program.memory != before:
+            remember(self._retain, self._program.memory)
+        return [told(event) for event in events]
+
+
 class Simulation:
     """One PLC at work."""
 
     def __init__(
-        self,
-        side: Side,
-        program: PlcProgram,
-        cycle_s: float,
-        fault: Fault,
-        retain: Path | None,
-        tell: Callable[[dict[str, object]], None],
+        self, side: Side, station: Station, cycle_s: float, fault: Fault, tell: Callable[[dict[str, object]], None]
     ) -> None:
-        """``retain``: file for what outlives a restart; ``tell`` takes what happens, with UTC and monotonic time."""
-        self._side, self._program, self._cycle_s, self._fault, self._retain = side, program, cycle_s, fault, retain
-        self._tell = tell
+        """``tell`` takes what happens, with UTC and monotonic time."""
+        self._side, self._station, self._cycle_s, self._fault, self._tell = side, station, cycle_s, fault, tell
         self._line = LineBlock()
         self._connected = False
         self._retry_at_s = 0.0
         self._trouble = ""
 
     def run(self, stop: Stop) -> None:
-        """Work until ``stop`` is set."""
+        """Work until ``stop`` is set, or the work is done."""
         self._note({"event": "started"})
         next_s = time.monotonic()
         try:
-            while not stop.is_set():
+            while not stop.is_set() and not self._station.over:
                 self._exchange()
-                before = self._program.memory
-                events = self._program.cycle(self._line, time.monotonic())
-                if self._retain and self._program.memory != before:
-                    remember(self._retain, self._program.memory)
-                for event in events:
-                    self._note(told(event))
+                for event in self._station.cycle(self._line, time.monotonic()):
+                    self._note(event)
                 next_s = max(next_s + self._cycle_s, time.monotonic())
                 time.sleep(max(0.0, next_s - time.monotonic()))
         finally:
@@ -124,12 +152,12 @@ class Simulation:
             self._retry_at_s = time.monotonic() + RETRY_S
 
     def _shown(self) -> PlcBlock:
-        block = self._program.block
-        return PlcBlock(
-            heartbeat=0 if self._fault == "stands-still" else block.heartbeat,
-            epoch=block.epoch if self._fault == "none" else 0,
-            part_id=block.part_id if self._fault == "none" else 0,
-        )
+        block = self._station.block
+        if self._fault == "stands-still":
+            block = replace(block, heartbeat=0, epoch=0, part_id=0)
+        elif self._fault == "never-acknowledges":
+            block = replace(block, epoch=0, part_id=0)
+        return block
 
     def _note(self, what: dict[str, object]) -> None:
         self._tell({"time": utc_now(), "monotonic": time.monotonic()} | what)

@@ -39,6 +39,7 @@ class Candidate:
     absent_error: type[CameraError] = CameraLostError
     present: Callable[[], AbstractContextManager[object]] = nullcontext  # has the camera there
     present_broken: Callable[[], AbstractContextManager[object]] = nullcontext
+    input: str = "Line1"  # of its hardware trigger
     missing: str = ""  # why it cannot be tried on this box
 
 
@@ -148,11 +149,13 @@ def times_are_of_the_monotonic_clock_and_do_not_go_back(bench: Bench) -> None:
 
 
 def pictures_are_grey_or_rgb_bytes_of_the_frames_size(bench: Bench) -> None:
-    frames = _grab(bench.opened(), _so_many(2))
+    camera = bench.opened()
+    frames = _grab(camera, _so_many(2))
     for frame in frames:
         assert frame.image is not None
         assert frame.image.dtype == np.uint8
         assert frame.image.shape in ((SIDE, SIDE), (SIDE, SIDE, 3))
+        assert camera.channels in (None, 1 if frame.image.ndim == 2 else 3)
     _release(frames)
 
 
@@ -192,6 +195,20 @@ def grab_returns_within_its_timeout(bench: Bench) -> None:
         begun = time.monotonic()
         assert camera.grab(timeout_s) == [], "the next one is not due for ten seconds"
         assert timeout_s - 0.01 <= time.monotonic() - begun <= timeout_s + SLACK_S
+    _release(frames)
+
+
+def nothing_comes_that_nobody_triggered(bench: Bench) -> None:
+    changes = {"trigger": "hardware", "trigger_source": bench.candidate.input} if bench.triggered else {"rate": 0.1}
+    camera = bench.opened(**changes)
+    taken = [] if bench.triggered else _grab(camera, _so_many(1))
+    assert camera.grab(0.5) == []
+    _release(taken)
+
+
+def its_count_is_not_broken_by_being_opened(bench: Bench) -> None:
+    frames = _grab(bench.opened(), _so_many(5))
+    assert [frame.recount for frame in frames] == [None] * len(frames)
     _release(frames)
 
 
@@ -268,6 +285,8 @@ OBLIGATIONS: tuple[Callable[[Bench], None], ...] = (
     a_picture_stays_as_it_is_until_it_is_released,
     a_buffer_that_another_thread_releases_serves_again,
     grab_returns_within_its_timeout,
+    nothing_comes_that_nobody_triggered,
+    its_count_is_not_broken_by_being_opened,
     stop_returns_what_was_taken_and_not_fetched,
     closing_is_safe_twice_and_before_opening,
     numbers_go_on_when_it_is_opened_again,

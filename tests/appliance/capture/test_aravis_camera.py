@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import psutil
 import pytest
@@ -21,6 +24,7 @@ HERE = FAKE is not None and importlib.util.find_spec("gi") is not None
 NO_ARAVIS = "" if HERE else "needs: apt install aravis-tools gir1.2-aravis-0.8 python3-gi, then make aravis"
 needs_aravis = pytest.mark.skipif(bool(NO_ARAVIS), reason=NO_ARAVIS)
 SIDE = 128
+HEARTBEAT_TIMEOUT = 0x938  # GigE Vision's register, in ms: longer without a word, and a camera has no owner any more
 pytestmark = pytest.mark.slow  # its camera needs a second to be found
 FEATURES = {"Width": SIDE, "Height": SIDE, "AcquisitionFrameRate": 50.0}
 
@@ -135,14 +139,203 @@ def opened(camera: Camera) -> bool:
 @needs_aravis
 def test_a_trigger_counter_that_does_not_come_is_told(connect: Callable[..., Camera]) -> None:
     with fake_camera("T1"):
-        free = FEATURES | {"TriggerMode": "Off"}
-        camera = connect(trigger="hardware", trigger_source="Line0", trigger_counter="ChunkCounterValue", features=free)
+        # It is Software that pulses the fake camera: its line has no plug.
+        camera: Any = connect(trigger="hardware", trigger_source="Software", trigger_counter="ChunkCounterValue")
         camera.open()
+        camera._camera.software_trigger()
         with pytest.raises(
             CameraLostError, match=r"its pictures carry no chunk ChunkCounterValue; correct camera\.trigger_coun"
         ):
             grab(camera, 1)
         camera.close()
+
+
+@needs_aravis
+def test_nothing_is_inspected_that_nobody_triggered(connect: Callable[..., Camera]) -> None:
+    off = FEATURES | {"TriggerMode": "Off"}
+    told = r"3\.toml: camera\.features\.TriggerMode: 'Off' is against camera\.trigger = \"hardware\", .*; remove it, or choose"
+    with fake_camera("T1"):
+        with pytest.raises(CameraError, match=told):
+            connect(trigger="hardware", trigger_source="Line0", features=off).open()
+        camera = connect(trigger="hardware", trigger_source="Line0")
+        camera.open()
+        assert camera.grab(1.0) == [], "it would give 25 a second"
+        camera.close()
+
+
+@needs_aravis
+def test_a_source_that_the_camera_has_not_is_told_by_the_files_own_key(connect: Callable[..., Camera]) -> None:
+    told = (
+        r"3\.toml: camera\.trigger_source: TriggerSource: the camera refuses 'Line7' \(.+\); it offers Line0, Software; correct"
+    )
+    with fake_camera("T1"), pytest.raises(CameraError, match=told):
+        connect(trigger="hardware", trigger_source="Line7").open()
+
+
+@needs_aravis
+def test_a_value_that_the_camera_takes_otherwise_is_refused(connect: Callable[..., Camera]) -> None:
+    """The fake camera's exposure is of whole microseconds, and nothing in its description says so."""
+    told = r"camera\.features\.ExposureTimeAbs: was set to 12\.9, but the camera has 12\.0; it offers 10 to 10000000; correct"
+    with fake_camera("T1"), pytest.raises(CameraError, match=told):
+        connect(features={"ExposureTimeAbs": 12.9}).open()
+
+
+@needs_aravis
+def test_values_that_mean_the_same_are_taken(connect: Callable[..., Camera]) -> None:
+    """A rate that is rounded to a period of microseconds, a number in other words, an enumeration that others depend on."""
+    features = FEATURES | {"AcquisitionFrameRate": 33.3, "Width": "0x40", "TriggerActivation": "RisingEdge", "GainRaw": 3}
+    with fake_camera("T1"):
+        camera = connect(features=features)
+        camera.open()
+        (frame,) = grab(camera, 1)
+        assert frame.image is not None
+        assert frame.image.shape == (SIDE, 64)
+        camera.close()
+
+
+class _Said:
+    """A real buffer, of which some is said otherwise."""
+
+    def __init__(self, buffer: Any, **otherwise: object) -> None:
+        self._buffer = buffer
+        self.__dict__.update({name: lambda value=value: value for name, value in otherwise.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._buffer, name)
+
+
+@needs_aravis
+def test_frame_id_0_is_no_number(connect: Callable[..., Camera]) -> None:
+    """A GigE camera that counts no frames says so by 0, for each of them."""
+    frames: list[Frame] = []
+    with fake_camera("T1"):
+        camera: Any = connect(trigger="free")
+        camera.open()
+        for _ in range(10):
+            buffer = camera._stream.timeout_pop_buffer(2_000_000)
+            arrival = camera._arrival(_Said(buffer, get_frame_id=0), waited=True)
+            picture = (camera._picture(buffer), buffer.get_status)
+            frames += camera._arrivals.frames(dataclasses.replace(arrival, take=partial(tuple, picture)))
+            camera._stream.push_buffer(buffer)
+        camera.close()
+    assert [frame.number for frame in frames] == list(range(1, 11))
+    assert not any(frame.fault or frame.recount for frame in frames)
+
+
+@needs_aravis
+def test_a_picture_that_waited_in_a_stopped_process_is_as_old_as_it_is(make_line: MakeLine) -> None:
+    """The process that has the camera stands still for 2.5 s, and reads it all at once afterwards."""
+    features = {"Width": 32, "Height": 32, "AcquisitionFrameRate": 10.0}  # small: the kernel holds them meanwhile
+    camera = {"kind": "aravis", "serial": "T1", "trigger": "free", "buffers": 64, "features": features}
+    line = make_line(camera=camera)
+    words = [
+        "import time",
+        "from pathlib import Path",
+        "from appliance.config.line import load_line",
+        "from tests.appliance.conftest import camera_of",
+        f"camera = camera_of(load_line({line.name!r}, Path({str(line.file.parent)!r})), ({SIDE}, {SIDE}))",
+        "camera.open()",
+        f"camera._camera.get_device().write_register({HEARTBEAT_TIMEOUT}, 20_000)",
+        "while True:",
+        "    for frame in camera.grab(1.0):",
+        "        print(frame.number, frame.captured_ns, time.monotonic_ns(), frame.camera_time, flush=True)",
+    ]
+    with fake_camera("T1"):
+        reader = subprocess.Popen([sys.executable, "-c", "\n".join(words)], stdout=subprocess.PIPE, text=True)
+        assert reader.stdout is not None
+        with reader, reader.stdout:
+            try:
+                rows = [reader.stdout.readline() for _ in range(10)]
+                psutil.Process(reader.pid).suspend()
+                stopped = time.monotonic_ns()
+                time.sleep(2.5)
+                psutil.Process(reader.pid).resume()
+                rows += [reader.stdout.readline() for _ in range(30)]
+            finally:
+                reader.kill()
+    told = [tuple(map(int, row.split())) for row in rows]
+    captured = [one[1] for one in told]
+    assert captured == sorted(captured)
+    assert all(one[1] <= one[2] for one in told)
+    waited = [one for one in told if stopped < one[1] < stopped + int(2.2e9)]
+    assert len(waited) >= 10, "they were taken while the process stood still, and say so"
+    for _, captured_ns, read_ns, _ in waited:
+        assert read_ns - captured_ns >= 0.25e9
+    # The camera's own clock says when each was taken.
+    pictures = [one for one in told[5:] if one[3]]  # one that was half here when it stood still may be given up
+    assert len(pictures) >= len(told) - 8
+    taken = [one[3] - pictures[0][3] for one in pictures]
+    mapped = [one[1] - pictures[0][1] for one in pictures]
+    assert max(abs(a - b) for a, b in zip(taken, mapped, strict=True)) < 50e6
+    assert told[-1][2] - told[-1][1] < 0.2e9, "and those taken now are new"
+
+
+class _SlowStream:
+    """A real stream, one of whose buffers is on its way for longer: until so many seconds after it was there."""
+
+    def __init__(self, stream: Any, late: int, delay_s: float) -> None:
+        self._stream, self._late, self._delay_s = stream, late, delay_s
+        self._count, self._held, self._due_s = 0, None, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def try_pop_buffer(self) -> Any:
+        if self._held is not None and time.monotonic() >= self._due_s:
+            buffer, self._held = self._held, None
+            return buffer
+        buffer = self._stream.try_pop_buffer()
+        if buffer is not None:
+            self._count += 1
+            if self._count == self._late:
+                self._held, self._due_s = buffer, time.monotonic() + self._delay_s
+                return None
+        return buffer
+
+    def timeout_pop_buffer(self, timeout_us: int) -> Any:
+        until = time.monotonic() + timeout_us / 1e6
+        while (buffer := self.try_pop_buffer()) is None and time.monotonic() < until:
+            time.sleep(0.001)
+        return buffer
+
+
+@needs_aravis
+@pytest.mark.parametrize(("rate", "delay_s"), [(1_000, 0.31), (1_000, 0.5), (2, 0.35)])
+def test_a_picture_that_comes_too_late_is_not_the_next_triggers(
+    connect: Callable[..., Camera], rate: float, delay_s: float
+) -> None:
+    """Neither where it comes while the next one is waited for, nor where it comes before."""
+    with fake_camera("T1"):
+        camera: Any = connect(rate=rate, timeout_ms=300)
+        camera.open()
+        camera._stream = _SlowStream(camera._stream, late=3, delay_s=delay_s)
+        frames = grab(camera, 8)
+        camera.stop()
+        camera.close()
+    assert [frame.image is None for frame in frames] == [number == 2 for number in range(8)]
+    assert not any(frame.recount for frame in frames)
+    # Each picture shows the camera's own number; and its stamp, of this box's wall clock, is behind its trigger.
+    shown = [(i, int(frame.image[0, 0])) for i, frame in enumerate(frames) if frame.image is not None]
+    assert [(number - shown[0][1]) % 255 for _, number in shown] == [i for i, _ in shown]
+    wall_ns = time.time_ns() - time.monotonic_ns()
+    assert all(frame.camera_time - wall_ns >= frame.captured_ns for frame in frames if frame.image is not None)
+
+
+@needs_aravis
+def test_a_trigger_that_the_camera_ignores_begins_a_new_count(connect: Callable[..., Camera]) -> None:
+    with fake_camera("T1"):
+        camera: Any = connect(rate=1_000, timeout_ms=300)
+        camera.open()
+        frames = grab(camera, 2)
+        fire = camera.fire
+        camera.fire = lambda _limit_s: True  # and it is not
+        frames += grab(camera, 1)
+        camera.fire = fire
+        frames += grab(camera, 5)
+        camera.stop()
+        camera.close()
+    assert [frame.image is None for frame in frames] == [False, False, True, True, False, False, False, False]
+    assert [i for i, frame in enumerate(frames) if frame.recount] == [4]
 
 
 @needs_aravis
@@ -160,7 +353,6 @@ def test_an_absent_camera_is_told_with_those_that_are_there(connect: Callable[..
     [
         ("Width", "wide", "1 to 2048 in steps of 1"),
         ("AcquisitionFrameRate", "x", "0.1 to 1000"),
-        ("TriggerSource", "Bogus", "Line0, Software"),
         ("PixelFormat", "RGB9", ".*, Mono8, RGB8, Mono16"),
     ],
 )

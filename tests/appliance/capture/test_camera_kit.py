@@ -69,6 +69,7 @@ CANDIDATES = (
         refused_key="camera.features.Widht",
         present=lambda: fake_camera("T1"),
         present_broken=lambda: fake_camera("T1", lost_per_thousand=100),
+        input="Line0",
         missing=NO_ARAVIS,
     ),
 )

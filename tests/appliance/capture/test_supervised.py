@@ -106,6 +106,27 @@ def test_pictures_cross_the_processes_pixel_for_pixel(make_line: MakeLine, tmp_p
         assert all(0 <= time.monotonic_ns() - frame.captured_ns < 20e9 for frame in seen), "one clock in both processes"
 
 
+@pytest.mark.parametrize(("pixel_format", "channels"), [("Mono8", 1), ("RGB8Packed", 3), ("BayerRG8", 3)])
+def test_how_many_channels_its_pictures_have_is_known_once_it_is_open(
+    make_line: MakeLine, pictures: Path, pixel_format: str, channels: int
+) -> None:
+    with watched(make_line, features=emulated(pictures, SIDE, PixelFormat=pixel_format)) as one:
+        assert one.camera.channels == channels
+        (frame, *_) = one.grab(lambda frames: frames)
+    assert frame.image is not None
+    assert (1 if frame.image.ndim == 2 else 3) == channels
+
+
+def test_pictures_that_all_come_too_late_are_nobodys_and_a_new_count_is_told(make_line: MakeLine, pictures: Path) -> None:
+    """Exposed for 200 ms, where a trigger has 50 ms."""
+    features = emulated(pictures, SIDE, ExposureTimeAbs=200_000.0)
+    with watched(make_line, features=features, timeout_ms=50, stall_ms=20_000) as one:
+        frames = one.grab(lambda frames: sum(frame.recount is not None for frame in frames) >= 3)
+    assert [frame.number for frame in frames] == list(range(1, len(frames) + 1))
+    assert {frame.fault for frame in frames} == {"no picture within 50 ms after its trigger"}
+    assert all("raise camera.timeout_ms and decision.deadline_ms" in frame.recount for frame in frames if frame.recount)
+
+
 def test_pictures_stay_as_they_are_until_released(make_line: MakeLine, tmp_path: Path) -> None:
     saved = save_noise(tmp_path / "parts", 12, SIDE)
     with watched(make_line, features=emulated(tmp_path / "parts", SIDE)) as one:
@@ -288,4 +309,7 @@ def test_a_line_whose_camera_was_lost_goes_on_and_begins_anew_where_parts_were_n
             assert_counted(of_epoch, len(of_epoch))
     assert set(reasons(verdicts)) <= {"", "no-image", "stopping", "overrun"}
     notices = [event for event in running.events if isinstance(event, Notice)]
-    assert [(notice.severity, notice.kind) for notice in notices] == [("error", "camera-lost"), ("info", "camera-lost")]
+    told = [("error", "camera-lost"), ("info", "camera-lost")]
+    if trigger == "free":  # parts passed that nobody counted
+        told.append(("warning", "part-count"))
+    assert [(notice.severity, notice.kind) for notice in notices] == told

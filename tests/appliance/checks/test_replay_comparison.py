@@ -30,6 +30,7 @@ from engines.proof.build import save_record
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import load_thresholds, save_thresholds
 from tests.appliance.conftest import MakeLine, inspect_all, loaded_recipe, make_verdict, reasons, verdicts_of
+from tests.engines.made_thresholds import consistent
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 RECORDS = {"journal": {"file": "journal.db"}, "archive": {"folder": "frames", "passes": 1, "free_gb": 0}}
@@ -90,7 +91,7 @@ def test_a_changed_threshold_gives_the_flips_and_exit_status_1(
     shutil.copytree(built.folder, lenient)
     thresholds = load_thresholds(load_recipe(lenient))
     assert thresholds is not None
-    lenient_ones = msgspec.structs.replace(thresholds, score_threshold=1e6, pixel_threshold=1e6)
+    lenient_ones = consistent(msgspec.structs.replace(thresholds, score_threshold=1e6, pixel_threshold=1e6))
     save_thresholds(lenient, lenient_ones)
     engine = engine_folder(load_recipe(lenient), "openvino", "float32")
     record = read_record(engine)

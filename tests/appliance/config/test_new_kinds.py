@@ -48,7 +48,7 @@ CAMERA = """
 
 
     class Twilight:
-        simulated, patient, state = True, True, "here"
+        simulated, patient, channels, state = True, True, None, "here"
 
         def __init__(self, config, frame_size):
             self._parts, self._size, self._number = config.parts, frame_size, 0

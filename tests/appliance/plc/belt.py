@@ -9,54 +9,35 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from appliance.host.time_limits import PLC_PERIOD_S, PLC_PRESSED_S, REJECT_OLDEST_S
-from appliance.messages.schema import HEARTBEAT_PERIOD_S, SILENT_AFTER_S
+from appliance.host.time_limits import PLC_KNOWS_S, PLC_PERIOD_S, PLC_PRESSED_S
+from appliance.messages.schema import SILENT_AFTER_S
 from appliance.plc.handshake import Handshake, Status
+from appliance.plc.iec.program import Instance, Program, Struct
 from appliance.plc.image import (
-    IMAGE_BYTES,
     LINE_SPAN,
     PLC_SPAN,
     STATE_CODES,
-    VERDICT_CODES,
-    Slot,
+    PlcBlock,
+    decode_line,
     decode_plc,
     encode_line,
     from_registers,
     to_registers,
 )
-from tests.appliance.plc.structured_text import Instance, Program
+from tests.appliance.plc.line_side import LineSide, Part
 
 CYCLE_MS = 10  # of the PLC; all the rest moves in the same steps
-START_MS = 500  # beyond travel and deadline: the program synchronises before the first part comes
+START_MS = 800  # beyond travel: the program synchronises before the first part comes
 SENSOR_MS = 30  # a part is before a sensor for so long
-PASS, REJECT = VERDICT_CODES["pass"], VERDICT_CODES["reject"]
-LATE = 2
+FAULTS = ("write lost", "write delayed", "answer lost", "old answer", "torn")  # of one exchange
+UNHEARD = -1  # a picture whose verdict never comes to the bridge has this latency
 
 
 def ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-@dataclass
-class Part:
-    """A thing on the belt."""
-
-    good: bool
-    at_camera_ms: int
-    let_go: bool = False
-    hidden: bool = False  # from the camera's sensor: put down behind it
-
-
-@dataclass
-class Result:
-    """A verdict on its way."""
-
-    slot: Slot
-    given_ms: int
-    until_ms: int
 
 
 @dataclass
@@ -68,22 +49,23 @@ class Belt:
     travel_ms: int
     parts: int
     deadline_ms: int = 500
-    latency_ms: tuple[int, int] = (60, 250)  # from trigger to verdict
+    picture_limit_ms: int = 60  # Picture of the program
+    picture_ms: tuple[int, int] = (10, 25)  # from trigger to arrival
+    latency_ms: tuple[int, int] = (50, 230)  # from there to the verdict
     gap_after: dict[int, int] = field(default_factory=dict)  # by part's number: milliseconds more until the next one comes
-    events: dict[int, Callable[[Belt], None]] = field(
-        default_factory=dict
-    )  # by part's number: as soon as it has come to the camera
+    events: dict[int, Callable[[Belt], None]] = field(default_factory=dict)  # by part's number: as soon as it has come
     ignored: set[int] = field(default_factory=set)  # parts whose trigger the camera does not hear
+    doubled: set[int] = field(default_factory=set)  # parts whose trigger it hears twice
     slow: dict[int, int] = field(default_factory=dict)  # by part's number: its latency
     unheard: set[int] = field(default_factory=set)  # parts whose verdict never comes to the bridge
+    first_cycle_wired: bool = True
+    half_read: set[int] = field(default_factory=set)  # part ids whose result is read once while it is written
     feed_obeys: bool = True  # no part comes while the PLC says ClearBelt
     simulated: bool = False  # the pictures are of good parts, whatever lies on the belt
     first_id: int = 1
+    connection: float = 0.0  # share of exchanges with the PLC of which a part is lost, delayed, torn or out of date
     seed: int = 7
 
-    state: str = "running"
-    camera_on: bool = True
-    line_heard: bool = True
     bridge_stands_until_ms: int = 0
     plc_stands_until_ms: int = 0
     inputs: dict[str, object] = field(default_factory=dict)  # of the program, for its next cycle only
@@ -93,16 +75,25 @@ class Belt:
         self.now_ms = 0
         self.all: list[Part] = []
         self.way: deque[Part] = deque()
-        self.coming_ms = self.travel_ms + self.deadline_ms + START_MS
-        self.epoch, self.newest_id, self.newest_verdict = 0x0001_FFFF, self.first_id - 1, self.first_id - 1
-        self.results: deque[Result] = deque()
-        self.given: list[Result] = []
-        self.heard_ms = self.beat_ms = self.exchange_ms = 0
+        self.coming_ms = self.travel_ms + self.picture_limit_ms + START_MS
+        self.line = LineSide(
+            self.deadline_ms, self.picture_ms, self.latency_ms, random.Random(self.seed), self.first_id, self.simulated
+        )
+        self.later: list[tuple[int, Callable[[], object]]] = []  # what happens at a time
+        self.exchange_ms = 0
         self.urgent = False
         self.bridge = Handshake()
-        self.memory = bytes(IMAGE_BYTES)  # of the PLC
-        self.before = self.memory
+        self.shown, self.before = bytes(LINE_SPAN.length), bytes(LINE_SPAN.length)  # the line's block in the PLC's memory
+        self.blind_ms = 0  # for which it said that it was synchronised, and had not heard of a running line for long
+        self.kept = self.shown  # by a scenario, for later
+        self.answer = bytes(PLC_SPAN.length)
+        self._answers: deque[bytes] = deque(maxlen=300)
         self.heartbeats: list[int] = []
+        self._decoded: tuple[bytes, Struct | None] = b"", None
+        self._limits = {
+            "Picture": timedelta(milliseconds=self.picture_limit_ms),
+            "Travel": timedelta(milliseconds=self.travel_ms + 2 * SENSOR_MS),
+        }
         self.start_plc()
 
     # What a scenario may do
@@ -112,19 +103,23 @@ class Belt:
         self.plc_stands_until_ms = self.now_ms + stands_ms
         if fresh:
             self.plc = Instance(self.program)
-        self.inputs["FirstCycle"] = True
+        self.inputs["FirstCycle"] = self.first_cycle_wired
 
     def restart_bridge(self, stands_ms: int) -> None:
         """Another bridge begins, with what the line's snapshot socket still has."""
         self.bridge, self.bridge_stands_until_ms = Handshake(), self.now_ms + stands_ms
-        for result in self.given[-50:]:
-            if result.slot.epoch == self.epoch:
-                self.bridge.take(result.slot, result.until_ms)
+        for slot, until_ms in self.line.given:
+            if slot.epoch == self.line.numbers.settled.epoch & 0xFFFF_FFFF:
+                self.bridge.take(slot, until_ms)
 
-    def begin_epoch(self) -> None:
-        """The line counts parts from 1 again; its results on the way are given up."""
-        self.epoch, self.newest_id, self.newest_verdict = self.epoch + 1, 0, 0
-        self.results.clear()
+    def at(self, delay_ms: int, what: Callable[[], object]) -> None:
+        """Have something happen so much later."""
+        self.later.append((self.now_ms + delay_ms, what))
+
+    def before_camera(self) -> Part | None:
+        """What a picture taken now would show."""
+        newest = self.way[-1] if self.way else None
+        return newest if newest and not newest.hidden and self.now_ms - newest.at_camera_ms < SENSOR_MS else None
 
     # What happens
 
@@ -132,28 +127,33 @@ class Belt:
         """Until the last part has gone by the gate."""
         while len(self.all) < self.parts or self.way:
             self.step()
-            assert self.now_ms < 200_000, "the belt stands still"
+            assert self.now_ms < self.coming_ms + 100_000, "the belt stands still"
         return self
 
     def step(self) -> None:
-        self.now_ms += CYCLE_MS
+        self.now_ms = now = self.now_ms + CYCLE_MS
         self._feed()
-        self._give_verdicts()
+        if self.later:
+            due, self.later = [one for one in self.later if one[0] <= now], [one for one in self.later if one[0] > now]
+            for _, happens in due:
+                happens()
+        self.urgent |= self.line.step(now, self.bridge)
         self._carry()
-        at_camera = [part for part in self.way if not part.hidden and 0 <= self.now_ms - part.at_camera_ms < SENSOR_MS]
-        at_gate = [part for part in self.way if 0 <= self.now_ms - part.at_camera_ms - self.travel_ms < SENSOR_MS]
-        if self.now_ms >= self.plc_stands_until_ms:
-            self._cycle(bool(at_camera), bool(at_gate))
-            if self.plc["FireTrigger"]:
-                self._take_picture(at_camera[-1])
-            for part in at_gate:
-                part.let_go |= bool(self.plc["OpenGate"])
-        while self.way and self.now_ms > self.way[0].at_camera_ms + self.travel_ms + SENSOR_MS:
+        at_camera = self.before_camera()
+        at_gate = self.way[0] if self.way and self.now_ms >= self.way[0].at_camera_ms + self.travel_ms else None
+        if now >= self.plc_stands_until_ms:
+            self._cycle(at_camera is not None, at_gate is not None)
+            heard = now - self.line.heard_ms <= ms(PLC_KNOWS_S) and self.line.state != "starting"
+            self.blind_ms += CYCLE_MS * (self.plc["Synchronised"] and not heard)
+            if self.plc["FireTrigger"] and at_camera:
+                self._take_picture(at_camera)
+            if at_gate and self.plc["OpenGate"]:
+                self._let_go(at_gate)
+        if at_gate and now >= at_gate.at_camera_ms + self.travel_ms + SENSOR_MS:
             self.way.popleft()
 
     def _feed(self) -> None:
-        waits = self.feed_obeys and self.plc["ClearBelt"]
-        if len(self.all) >= self.parts or self.now_ms < self.coming_ms or waits:
+        if len(self.all) >= self.parts or self.now_ms < self.coming_ms or (self.feed_obeys and self.plc["ClearBelt"]):
             return
         part = Part(self.dice.random() < 0.5, self.now_ms)
         self.all.append(part)
@@ -164,75 +164,96 @@ class Belt:
             self.events[number](self)
 
     def _take_picture(self, part: Part) -> None:
-        number = self.all.index(part) + 1
-        if not self.camera_on or number in self.ignored:
+        number = len(self.all)
+        if number in self.ignored:
             return
-        self.newest_id += 1
-        latency_ms = self.slow.get(number, self.dice.randrange(*self.latency_ms))
-        late = latency_ms > self.deadline_ms
-        passed = (part.good or self.simulated) and not late
-        given_ms = self.now_ms + min(latency_ms, self.deadline_ms)
-        given_ms = max(given_ms, self.results[-1].given_ms if self.results else 0)
-        until_ms = self.now_ms + self.deadline_ms if passed else given_ms + ms(REJECT_OLDEST_S)
-        verdict, reason = (PASS, 0) if passed else (REJECT, LATE if late else 1)
-        slot = Slot(self.epoch, self.newest_id, verdict, reason, 0.5, 1)
-        if number in self.unheard:
-            until_ms = 0
-        self.results.append(Result(slot, given_ms, until_ms))
+        latency_ms = UNHEARD if number in self.unheard else self.slow.get(number)
+        for _ in range(1 + (number in self.doubled)):
+            self.line.expose(part, latency_ms)
 
-    def _give_verdicts(self) -> None:
-        while self.results and self.results[0].given_ms <= self.now_ms:
-            result = self.results.popleft()
-            self.newest_verdict = result.slot.part_id
-            self.given.append(result)
-            if self.line_heard and result.until_ms:
-                self.bridge.take(result.slot, result.until_ms)
-                self.urgent = True
-            else:
-                self.bridge.missed()
-        if self.now_ms >= self.beat_ms + ms(HEARTBEAT_PERIOD_S):
-            self.beat_ms = self.now_ms
-            if self.line_heard:
-                self.heard_ms = self.now_ms
-                self.bridge.follow(self.epoch, self.newest_verdict)
+    def _let_go(self, part: Part) -> None:
+        if not part.let_go:
+            part.let_go = True
+            picture = self.line.pictures.get((self.plc["Epoch"], self.plc["Id"]))
+            part.by_its_own = picture is not None and picture.shows is part
 
     def _carry(self) -> None:
         """The bridge's exchange with the PLC's memory."""
-        self.before = self.memory
+        self.before = self.shown
         period_ms = ms(PLC_PRESSED_S if self.bridge.pressed else PLC_PERIOD_S)
         if self.now_ms < self.bridge_stands_until_ms or not (self.urgent or self.now_ms >= self.exchange_ms + period_ms):
             return
         self.exchange_ms, self.urgent = self.now_ms, False
-        alive = self.now_ms - self.heard_ms <= ms(SILENT_AFTER_S)
-        valid = alive and self.state in ("running", "not-calibrated", "stopping")
-        status = Status(STATE_CODES[self.state if alive else "offline"], valid, alive and self.simulated)
-        line = encode_line(self.bridge.show(status, self.now_ms))
-        self.memory = line + self.memory[PLC_SPAN.start :]
-        self.bridge.confirm(decode_plc(self.memory[PLC_SPAN.start :]))
+        alive = self.now_ms - self.line.heard_ms <= ms(SILENT_AFTER_S)
+        state = self.line.state
+        valid = alive and state in ("running", "not-calibrated", "stopping")
+        status = Status(STATE_CODES[state if alive else "offline"], valid, alive and self.simulated)
+        written, answer = self._over_the_wire(encode_line(self.bridge.show(status, self.now_ms)))
+        self.shown = self._half_written(written) if self.half_read else written
+        if answer is None:
+            return
+        self.bridge.confirm(answer)
+        if why := self.bridge.disagreement(answer):
+            self.line.numbers.ask(why)
+
+    def _over_the_wire(self, block: bytes) -> tuple[bytes, PlcBlock | None]:
+        """What then stands in the PLC's memory, and what the bridge reads: None when the exchange fails."""
+        self._answers.append(self.answer)
+        fault = self.tear.choice(FAULTS) if self.connection and self.tear.random() < self.connection else ""
+        match fault:
+            case "write lost":
+                return self.shown, None
+            case "write delayed":  # it comes in after the next one
+                self.at(60, lambda: setattr(self, "shown", block))
+                return self.shown, None
+            case "answer lost":
+                return block, None
+            case "old answer":
+                return block, decode_plc(self.tear.choice(self._answers))
+            case "torn":
+                self.before, self.shown = self.shown, block
+                self.at(CYCLE_MS, lambda: setattr(self, "shown", block))
+                return self._half(), None
+        return block, decode_plc(self.answer)
+
+    def _half_written(self, block: bytes) -> bytes:
+        """A result of `half_read`, as it stands for one cycle: its verdict is not there yet."""
+        for i, slot in enumerate((line := decode_line(block)).slots):
+            if slot.part_id in self.half_read and slot.valid:
+                self.half_read.remove(slot.part_id)
+                self.at(CYCLE_MS, lambda: setattr(self, "shown", block))
+                half = replace(slot, verdict=0, reason=0, score=0.0, valid=0)
+                return encode_line(replace(line, slots=(*line.slots[:i], half, *line.slots[i + 1 :])))
+        return block
+
+    def _line_block(self) -> Struct:
+        if self._decoded[0] != self.shown or self._decoded[1] is None:
+            self._decoded = self.shown, self.program.decode("InspectLine", self.shown)
+        block = self._decoded[1]
+        assert block is not None
+        return block
 
     def _cycle(self, at_camera: bool, at_gate: bool) -> None:
         inputs, self.inputs = self.inputs, {}
-        line = self.program.decode("InspectLine", self.memory[: LINE_SPAN.length])
-        if (
-            self.program.variables["Line"].section == "VAR_IN_OUT" and self.memory != self.before
-        ):  # no copy: it changes meanwhile
-            self.plc.between = lambda: line.update(self.program.decode("InspectLine", self._half()[: LINE_SPAN.length]))
+        line = self._line_block()
+        # No copy: it changes meanwhile.
+        if self.program.variables["Line"].section == "VAR_IN_OUT" and self.shown != self.before:
+            self.plc.between = lambda: line.update(self.program.decode("InspectLine", self._half()))
+            self._decoded = b"", None
         self.plc.cycle(
             timedelta(milliseconds=self.now_ms),
             Line=line,
             PartAtCamera=at_camera,
             PartAtEjector=at_gate,
-            Deadline=timedelta(milliseconds=self.deadline_ms),
-            Spacing=timedelta(milliseconds=self.spacing_ms),
-            Travel=timedelta(milliseconds=self.travel_ms + 2 * SENSOR_MS),
+            **self._limits,
             **{"FirstCycle": False, "PartsMoved": False} | inputs,
         )
-        self.memory = self.memory[: PLC_SPAN.start] + self.program.encode("InspectPlc", self.plc["Plc"])
+        self.answer = self.program.encode("InspectPlc", self.plc["Plc"])
         self.heartbeats.append(self.plc["Plc"]["Heartbeat"])
 
     def _half(self) -> bytes:
-        """The PLC's memory while it is written: each register old or new."""
-        pairs = zip(to_registers(self.before), to_registers(self.memory), strict=True)
+        """The line's block while it is written: each register old or new."""
+        pairs = zip(to_registers(self.before), to_registers(self.shown), strict=True)
         return from_registers([self.tear.choice(pair) for pair in pairs])
 
     # What became of it
@@ -240,6 +261,11 @@ class Belt:
     @property
     def bad_let_go(self) -> int:
         return sum(part.let_go and not part.good for part in self.all)
+
+    @property
+    def by_anothers(self) -> int:
+        """Parts let go by a verdict that was not on a picture of theirs."""
+        return sum(part.let_go and not part.by_its_own for part in self.all)
 
     @property
     def good_lost(self) -> int:

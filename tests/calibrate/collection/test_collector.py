@@ -73,14 +73,12 @@ def frame_of(image: Pixels | None, fault: str | None = None) -> Frame:
     return Frame(1, time.monotonic_ns(), 0, image, fault)
 
 
-@pytest.mark.parametrize("trigger", ["software", "hardware", "free"])
+@pytest.mark.parametrize("trigger", ["software", "free"])
 def test_an_emulated_cameras_pictures_are_written_pixel_for_pixel(
     tmp_path: Path, trigger: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     saved = save_noise(tmp_path / "parts", 4, SIDE)
     features = emulated(tmp_path / "parts", SIDE)
-    if trigger == "hardware":
-        features["TriggerMode"] = "Off"  # the emulation has no input to pulse: every picture comes as if it had been
     write_line(tmp_path, kind="pylon", serial="0815-0000", trigger=trigger, rate=100, features=features)
     assert run(tmp_path, 4) == 0
     files = list_images(tmp_path / "golden")
@@ -91,6 +89,15 @@ def test_an_emulated_cameras_pictures_are_written_pixel_for_pixel(
     assert "4 golden samples were taken into" in told
     assert "these are no pictures of real parts" in told
     assert (tmp_path / "golden-contact-sheet-1.png").is_file()
+
+
+def test_pictures_that_nobody_triggered_are_not_taken(tmp_path: Path) -> None:
+    save_noise(tmp_path / "parts", 4, SIDE)
+    features = emulated(tmp_path / "parts", SIDE) | {"TriggerMode": "Off"}
+    write_line(tmp_path, kind="pylon", serial="0815-0000", trigger="hardware", features=features)
+    with pytest.raises(CameraError, match=r"camera\.features\.TriggerMode: 'Off' is against camera\.trigger = \"hardware\""):
+        run(tmp_path, 4)
+    assert not list((tmp_path / "golden").rglob("*.png"))
 
 
 def test_a_second_collection_adds_and_knows_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

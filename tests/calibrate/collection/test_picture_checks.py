@@ -55,6 +55,14 @@ def test_blur_is_refused_and_noise_does_not_hide_it(checks: Checks) -> None:
     assert look_at(noisy(texture(50), 9)).sharpness < 1.3 * look_at(texture(50)).sharpness
 
 
+def test_a_picture_of_the_other_kind_is_refused_before_all_else(checks: Checks) -> None:
+    coloured = np.stack([texture(50), texture(51), texture(52)], axis=2)
+    refusal = checks.refuse(look_at(coloured))
+    assert refusal is not None
+    assert (refusal.reason, refusal.text) == ("kind", "in colour, not grey as the others")
+    assert reason(checks, np.stack([texture(50)] * 3, axis=2)) == "", "a grey camera's, saved as RGB"
+
+
 def test_sharpness_does_not_depend_on_light_or_colour() -> None:
     one, half = look_at(texture(1, 40, 120)), look_at((texture(1, 40, 120) / 2).astype(np.uint8))
     assert half.sharpness == pytest.approx(one.sharpness, rel=0.05)

@@ -53,6 +53,18 @@ def test_what_does_not_belong_comes_first(reviewed: Review) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
+def test_a_picture_of_the_other_kind_than_the_recipes_is_named_and_not_measured(golden_folder: Path, tmp_path: Path) -> None:
+    for file in sorted(golden_folder.iterdir())[:6]:
+        shutil.copy(file, tmp_path)
+    grey = np.asarray(cv2.cvtColor(read_image(tmp_path / "003.png"), cv2.COLOR_RGB2GRAY), np.uint8)
+    (tmp_path / "003.png").write_bytes(png_bytes(grey))
+    colour = Geometry((512, 512), (0, 0, 512, 512), channels=3)
+    first, *others = review_folder(tmp_path, colour, lambda _done, _all: None).pictures
+    assert (first.name, np.isnan(first.score)) == ("003.png", True)
+    assert first.note.startswith("the picture is grey, the recipe was made from pictures in colour")
+    assert np.isfinite([one.score for one in others]).all()
+
+
 def test_notes_tell_of_blur_and_of_a_part_seen_twice(reviewed: Review) -> None:
     notes = {one.name: one.note for one in reviewed.pictures}
     assert notes["soft.png"].startswith("sharpness 0.")

@@ -131,12 +131,46 @@ def test_other_endings_are_not_looked_at(tmp_path: Path) -> None:
 def test_pictures_of_another_size_are_resized_and_that_is_said(tmp_path: Path) -> None:
     _fill(tmp_path, 12)
     for name, grey in (("002.png", 66), ("005.png", 77)):
-        (tmp_path / name).write_bytes(png_bytes(np.full((30, 60), grey, np.uint8)))
+        (tmp_path / name).write_bytes(png_bytes(np.full((30, 60, 3), grey, np.uint8)))
     said: list[str] = []
     golden = read_golden(tmp_path, 0, False, said.append)
     assert {image.shape[:2] for image in golden.images} == {(24, 32)}
     assert said == ["2 of 12 pictures are resized to 32 x 24 pixels, the most frequent size"]
     assert (golden.images[5] == 77).all()
+
+
+@pytest.mark.parametrize("saved_as_rgb", [False, True])
+def test_some_grey_ones_among_colour_are_refused_by_name(tmp_path: Path, saved_as_rgb: bool) -> None:
+    _fill(tmp_path, 60)
+    for i in range(0, 60, 3):
+        grey = np.asarray(cv2.imread(str(tmp_path / f"{i:03d}.png"), cv2.IMREAD_GRAYSCALE), np.uint8)
+        content = np.stack([grey] * 3, axis=2) if saved_as_rgb else grey
+        (tmp_path / f"{i:03d}.png").write_bytes(png_bytes(content))
+    told = r"20 of 60 golden samples are grey, the others in colour: 000\.png, 003\.png, 006\.png and 17 more; move out"
+    with pytest.raises(ImageError, match=told) as caught:
+        _read(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}: ")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ImageError, match=told):
+        _read(tmp_path, skip_damaged=True)  # they are not damaged
+
+
+def test_one_in_colour_among_grey_ones_is_refused_by_name(tmp_path: Path) -> None:
+    for i in range(12):
+        (tmp_path / f"{i:03d}.png").write_bytes(png_bytes(np.random.default_rng(i).integers(0, 256, (24, 32), np.uint8)))
+    assert read_golden(tmp_path, 0, False, pytest.fail).channels == 1
+    (tmp_path / "005.png").write_bytes(png_bytes(np.random.default_rng(5).integers(0, 256, (24, 32, 3), np.uint8)))
+    with pytest.raises(ImageError, match=r"1 of 12 golden samples are in colour, the others grey: 005\.png; move out"):
+        _read(tmp_path)
+
+
+def test_the_kind_of_golden_samples_is_what_the_camera_gave_and_not_how_they_were_saved(tmp_path: Path) -> None:
+    _fill(tmp_path, 12)
+    assert read_golden(tmp_path, 0, False, pytest.fail).channels == 3
+    for i in range(12):
+        grey = np.random.default_rng(i).integers(0, 256, (24, 32), np.uint8)
+        (tmp_path / f"{i:03d}.png").write_bytes(png_bytes(np.stack([grey] * 3, axis=2) if i % 2 else grey))
+    assert read_golden(tmp_path, 0, False, pytest.fail).channels == 1
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from calibrate.fit import training
 from calibrate.fit.recipe_fit import FitRequest, auto_grid, make_recipe
 from calibrate.fit.training import Progress
 from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
-from engines.common.errors import ConfigError
+from engines.common.errors import ConfigError, ImageError
 from engines.graph.assembly import load_network
 from engines.networks.backbone import Backbone, load_imagenet_weights
 from engines.pictures.geometry import Pixels
-from engines.pictures.images import read_image
+from engines.pictures.images import png_bytes, read_image
+from engines.proof.build import proof_images
 from engines.recipe.bundle import MANIFEST, WEIGHTS, Recipe, load_recipe
 from engines.recipe.model_config import TEMPLATE, ModelConfig
 from engines.recipe.thresholds import load_thresholds
@@ -75,7 +77,7 @@ def test_the_manifest_tells_what_was_made(first: Recipe, ten: Path) -> None:
     assert sorted(path.name for path in first.folder.iterdir()) == sorted([MANIFEST, TEMPLATE, WEIGHTS])
     assert [path.name for path in first.folder.parent.iterdir()] == ["module"]
     assert (manifest.product, manifest.profile, manifest.seed, manifest.steps) == ("module", "small", 0, STEPS)
-    assert manifest.geometry.frame == (512, 512)
+    assert (manifest.geometry.frame, manifest.geometry.channels) == ((512, 512), 3)
     assert sum(sample.held_out for sample in manifest.golden) == 3
     assert np.isfinite(manifest.held_out_loss)
     assert len(manifest.curve) == STEPS, "of a short fit, the loss of every step"
@@ -83,6 +85,30 @@ def test_the_manifest_tells_what_was_made(first: Recipe, ten: Path) -> None:
     template = next(sample for sample in manifest.golden if sample.name == manifest.templates[0])
     assert not template.held_out
     np.testing.assert_array_equal(read_image(first.folder / TEMPLATE), read_image(ten / manifest.templates[0]))
+
+
+def test_a_recipe_of_grey_samples_takes_grey_pictures_only(ten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were saved as RGB by some program; the line's camera gives one channel."""
+    monkeypatch.setattr("calibrate.thresholds.calibration.SYNTHETIC", 2)
+    (tmp_path / "grey").mkdir()
+    for file in ten.iterdir():
+        grey = np.asarray(cv2.cvtColor(read_image(file), cv2.COLOR_RGB2GRAY), np.uint8)
+        (tmp_path / "grey" / file.name).write_bytes(png_bytes(np.stack([grey] * 3, axis=2)))
+    made = make_recipe(FitRequest(tmp_path / "grey", tmp_path / "made", steps=STEPS), lambda _: None, lambda _: None)
+    assert load_recipe(made.folder).manifest.geometry.channels == 1
+    asked = ThresholdsRequest(recipe=made, golden=tmp_path / "grey", target="torch", precision="float32")
+    calibrate_thresholds(asked, lambda _: None, lambda _done, _total: None)
+    colour = next(ten.iterdir())
+    for changes in ({"known_good": ten}, {"rejects": ten}):
+        with pytest.raises(ImageError, match=rf"^{ten}/.*\.png: the picture is in colour, the recipe was made from pictures"):
+            calibrate_thresholds(msgspec.structs.replace(asked, **changes), lambda _: None, lambda _done, _total: None)
+    with pytest.raises(ImageError, match="is in colour"):
+        proof_images(made, tmp_path / "grey", ten)
+    slot = load_reference(made).new_slot()
+    run_once(slot, read_image(tmp_path / "grey" / colour.name)[..., 0].copy(), made.manifest.geometry)
+    assert np.isfinite(slot.scores).all()
+    with pytest.raises(ImageError, match="is in colour"):
+        run_once(slot, read_image(colour), made.manifest.geometry)
 
 
 def test_an_existing_recipe_is_refused_without_replace(first: Recipe, ten: Path) -> None:

@@ -306,7 +306,7 @@ def test_a_disk_that_takes_no_more_is_told(line: Path) -> None:
 class HardwareCamera:
     """A camera with a hardware trigger: parts that passed before Enter wait in its buffers, the next comes after a while."""
 
-    simulated, patient = False, False
+    simulated, patient, channels = False, False, None
     state: CameraState = "here"
 
     def __init__(self, waiting: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -210,6 +211,36 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(
     with pytest.raises(RecipeError, match="this golden sample is missing"):
         calibrate(golden=own_rejects)
     assert not {FILE, IGNORE_MASK, HISTORY} & {path.name for path in own.folder.iterdir()}
+
+
+def test_edited_thresholds_are_mended_by_taking_up_what_was_signed_or_by_calibrating_again(
+    own: Recipe, calibrate: Calibrate
+) -> None:
+    first = calibrate(by="A. Meyer")
+    content = json.loads((own.folder / FILE).read_bytes())
+    content |= {key: content[key] * 100 for key in ("score_threshold", "pixel_threshold")}
+    (own.folder / FILE).write_text(json.dumps(content))
+    with pytest.raises(RecipeError, match=r"score_threshold is .* calibrate again with: calibrate thresholds"):
+        load_thresholds(own)
+    restored = restore_thresholds(own, 1, "B. Braun", "")
+    assert load_thresholds(own) == restored
+    assert (restored.version, restored.score_threshold) == (2, first.score_threshold)
+    (own.folder / FILE).write_text(json.dumps(content | {"version": 2}))
+    again = calibrate()
+    assert (again.version, load_thresholds(own)) == (3, again)
+
+
+@pytest.mark.parametrize("edit", [{"score_threshold": 1.0}, {"minimum_area": 100_000}, {"ignore_mask": None, "note": "?"}])
+def test_a_version_that_was_edited_in_the_history_is_not_taken_up(
+    own: Recipe, calibrate: Calibrate, edit: dict[str, object]
+) -> None:
+    calibrate()
+    second = calibrate()
+    file = own.folder / HISTORY / "0001.json"
+    file.write_text(json.dumps(json.loads(file.read_bytes()) | edit))
+    with pytest.raises(RecipeError, match=r"0001\.json: .*nobody has signed that: calibrate again with: calibrate thresholds"):
+        restore_thresholds(own, 1, "", "")
+    assert load_thresholds(own) == second, "the present one stays"
 
 
 def test_damaged_thresholds_are_not_overwritten(own: Recipe, calibrate: Calibrate) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import math
 import shutil
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -20,7 +24,7 @@ from engines.proof.build import build_engine, proof_images, prove, save_record, 
 from engines.proof.parity import LIMITS, Parity
 from engines.recipe.bundle import Recipe, load_recipe
 from engines.recipe.thresholds import FILE, HISTORY, load_thresholds, save_thresholds
-from engines.targets import Engine, Precision, load_reference, run_once
+from engines.targets import TARGETS, Engine, Precision, load_reference, run_once
 from engines.targets.openvino_target import EXACT_CONVOLUTIONS
 from engines.targets.torch_target import load_half_on_cpu
 from tests.virtual_line.product import render
@@ -108,6 +112,51 @@ def test_a_changed_engine_file_is_refused(spoilt: Recipe) -> None:
     blob.write_bytes(content)
     with pytest.raises(EngineError, match=r"model\.blob: missing or changed since it was built; build it again"):
         load_engine(spoilt, *OPENVINO)
+
+
+@pytest.mark.parametrize("named", [{}, {"beads": "0" * 64}])
+def test_a_record_that_does_not_name_the_engines_file_is_refused(spoilt: Recipe, named: dict[str, str]) -> None:
+    """Whatever lies there could be loaded: the engine's own file, or another one in its place."""
+    blob = engine_folder(spoilt, *OPENVINO) / "model.blob"
+    _change_record(spoilt, files=named)
+    for replace in (lambda: None, lambda: blob.write_bytes(b"another"), blob.unlink):
+        replace()
+        with pytest.raises(
+            EngineError, match=r"build\.json: files: has no digest of model\.blob; build it again with: engines"
+        ):
+            load_engine(spoilt, *OPENVINO)
+
+
+def test_a_file_that_the_record_does_not_name_is_refused(spoilt: Recipe) -> None:
+    folder = engine_folder(spoilt, *OPENVINO)
+    (folder / ".build.json.123").touch()  # left by a write that was broken off
+    load_engine(spoilt, *OPENVINO).close()
+    (folder / "model.cache").write_bytes(b"who put it there?")
+    with pytest.raises(EngineError, match=r"has no digest of model\.cache; build it again with: engines build"):
+        load_engine(spoilt, *OPENVINO)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_tells_the_files_that_it_reads(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `load` opens in its folder stands in `FILES`, or it would be read without a digest."""
+    name = TARGETS[target].module
+    if find_spec("tensorrt") is None:  # this test does without it
+        monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
+    there = name in sys.modules
+    module = importlib.import_module(name)
+    if not there:
+        del sys.modules[name]
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    read = [
+        getattr(module, node.right.id)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Div)
+        and isinstance(node.left, ast.Name)
+        and node.left.id == "folder"
+        and isinstance(node.right, ast.Name)
+    ]
+    assert set(read) == set(module.FILES)
 
 
 def test_an_engine_of_another_fit_is_refused(spoilt: Recipe) -> None:

@@ -14,6 +14,7 @@ from engines.common.errors import RecipeError
 from engines.pictures.images import png_bytes
 from engines.recipe.bundle import MANIFEST, Recipe, load_recipe
 from engines.recipe.thresholds import FILE, IGNORE_MASK, load_thresholds, save_thresholds
+from tests.engines.made_thresholds import consistent
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def own(recipe: Recipe, tmp_path: Path) -> Recipe:
 def test_saved_thresholds_are_read_back(own: Recipe) -> None:
     thresholds = load_thresholds(own)
     assert thresholds is not None
-    renewed = msgspec.structs.replace(thresholds, version=7, score_threshold=0.1 + 0.2)
+    renewed = consistent(msgspec.structs.replace(thresholds, version=7, score_threshold=0.1 + 0.2))
     save_thresholds(own.folder, renewed)
     assert load_thresholds(own) == renewed
 

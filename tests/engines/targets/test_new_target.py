@@ -31,6 +31,9 @@ ABACUS = """
             self._engine.close()
 
 
+    FILES = ("beads",)
+
+
     def attempts(precision):
         return 1
 
