@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sysconfig
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.aravis_features import AravisFeatures
+from appliance.capture.aravis_library import find, library
 from appliance.capture.arrivals import Arrival, Arrivals, Taken
 from appliance.capture.counter import ENDLESS, GIGE_SPAN, NO_CHUNK
 from appliance.capture.features import apply_features
@@ -50,7 +50,7 @@ class AravisCamera:
     patient = False
 
     def __init__(self, config: Config, line_file: Path, deadline_ms: int) -> None:
-        self._aravis, self._glib = _library()
+        self._aravis, self._glib = library()
         self._config, self._line_file = config, line_file
         self._camera: Any = None
         self._stream: Any = None
@@ -68,7 +68,7 @@ class AravisCamera:
     def open(self) -> None:
         """See `Camera.open`."""
         try:
-            self._camera = self._aravis.Camera.new(self._find())
+            self._camera = self._aravis.Camera.new(find(self._config, self._line_file, self._aravis))
             device = self._camera.get_device()
             self.simulated = (self._camera.get_vendor_name(), self._camera.get_model_name()) == ("Aravis", "Fake")
             self._control_lost = False
@@ -111,7 +111,7 @@ class AravisCamera:
             raise self._lost(error.message) from error
         frames: list[Frame] = []
         while (buffer := self._stream.try_pop_buffer()) is not None:
-            frames += self._arrivals.frames(self._arrival(buffer, waited=False))
+            frames += self._arrivals.left(self._arrival(buffer, waited=False), self._config.trigger == "software")
         return frames
 
     def close(self) -> None:
@@ -126,30 +126,6 @@ class AravisCamera:
         if self._camera is not None and self._camera.is_gv_device():
             with suppress(self._glib.GError):  # then the camera ends it by itself, after 3 s without a word
                 self._camera.get_device().leave_control()
-
-    def _find(self) -> str:
-        """Aravis's name of the configured camera; CameraLostError lists what is there instead."""
-        config, aravis = self._config, self._aravis
-        aravis.update_device_list()
-        found = [
-            (aravis.get_device_id(i), aravis.get_device_model(i), aravis.get_device_serial_nbr(i), aravis.get_device_address(i))
-            for i in range(aravis.get_n_devices())
-            if aravis.get_device_protocol(i) != "Fake"  # Aravis's own, inside this process
-        ]
-        matching = [
-            name
-            for name, _, serial, address in found
-            if (config.serial is None or serial == config.serial) and (config.ip is None or address == config.ip)
-        ]
-        there = ", ".join(f"{model} serial {serial} at {address}" for _, model, serial, address in found) or "none"
-        if not matching:
-            raise CameraLostError(
-                f"{self._line_file}: camera {config.identity}: not found (cameras here: {there}); check power, cable and "
-                "network, or correct camera.serial or camera.ip"
-            )
-        if len(matching) > 1:
-            raise CameraError(f"{self._line_file}: camera: more than one fits (cameras here: {there}); set camera.serial")
-        return str(matching[0])
 
     def _choose_format(self) -> None:
         self._format = self._camera.get_pixel_format_as_string()
@@ -265,21 +241,6 @@ class AravisCamera:
 
 def _keep() -> None:
     """The picture was copied: there is nothing to give back."""
-
-
-def _library() -> tuple[Any, Any]:
-    """Aravis and GLib. Raises CameraError that says how both are installed: no pip brings them."""
-    try:
-        import gi
-
-        gi.require_version("Aravis", "0.8")
-        from gi.repository import Aravis, GLib
-    except (ImportError, ValueError) as missing:
-        raise CameraError(
-            f'camera.kind = "aravis": {missing}; install it with: apt install python3-gi gir1.2-aravis-0.8, and let this '
-            f"Python see it with: ln -s /usr/lib/python3/dist-packages/gi {sysconfig.get_path('purelib')}/"
-        ) from missing
-    return Aravis, GLib
 
 
 def connect(config: Config, file: Path, _frame_size: object, deadline_ms: int) -> AravisCamera:

@@ -59,6 +59,13 @@ class Arrivals:
         frames[0].recount = counted.recount
         return frames
 
+    def left(self, one: Arrival | None, software: bool) -> list[Frame]:
+        """The frames of an arrival that was left when the camera stopped; a software trigger has had its own already."""
+        if software and one is not None:
+            one.drop()
+            return []
+        return self.frames(one)
+
     def frame(self, one: Arrival, number: int) -> Frame:
         """An arrival as the frame of this number."""
         captured_ns = self.clock.captured(one.camera_ns, one.read_ns, one.waited, sure=one.fault is None)

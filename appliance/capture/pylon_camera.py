@@ -107,7 +107,7 @@ class PylonCamera:
         frames: list[Frame] = []
         try:
             while self._camera.NumReadyBuffers.Value:
-                frames += self._arrivals.frames(self.arrival(0))
+                frames += self._arrivals.left(self.arrival(0), self._config.trigger == "software")
             self._camera.StopGrabbing()
         except self._genicam.GenericException as error:
             raise self._gone(f"lost while stopping ({said(error)})") from error

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
-from appliance.capture import CameraError, CameraState, Frame
+from appliance.capture import CameraError, CameraLostError, CameraState, Frame
 from appliance.capture.camera_clock import CameraClock
 from appliance.capture.counter import ENDLESS, FrameCounter
 from appliance.capture.trigger_clock import TriggerClock
@@ -100,17 +100,8 @@ class SimulatedCamera:
         self._names = list(parts_of(config.source))
         if not self._names:
             raise CameraError(f"{self._line_file}: {config.source}: no picture; set camera.source to a folder of pictures")
-        wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            wire.bind(("127.0.0.1", config.port))
-        except OSError as error:
-            wire.close()
-            raise CameraError(
-                f"{self._line_file}: camera.port: {config.port} cannot be bound ({error.strerror}); choose another"
-            ) from error
-        wire.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        wire.setblocking(False)
-        self._wire = wire
+        if config.trigger == "hardware":
+            self._wire = self._bound()
         self._counter.restart(ENDLESS)
         self._camera_clock.restart()
         self._edges = self._pictures = 0
@@ -149,6 +140,21 @@ class SimulatedCamera:
             self._wire.close()
             self._wire = None
         self._late.clear()
+
+    def _bound(self) -> socket.socket:
+        """Its end of the trigger's wire; the kernel stamps each edge."""
+        wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            wire.bind(("127.0.0.1", self._config.port))
+        except OSError as error:
+            wire.close()
+            raise CameraLostError(
+                f"{self._line_file}: camera.port: {self._config.port} cannot be bound ({error.strerror}); is this line running "
+                "already? else choose another"
+            ) from error
+        wire.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        wire.setblocking(False)
+        return wire
 
     def _hear(self) -> list[Frame]:
         """Take one edge off the wire."""

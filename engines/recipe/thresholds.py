@@ -36,18 +36,25 @@ def load_thresholds(recipe: Recipe) -> Thresholds | None:
             f"{recipe.folder / FILE}: belongs to another fit of this recipe; calibrate again with: "
             f"{recipe.naming.command('calibrate thresholds')}"
         )
-    copy = _copy(recipe.folder, thresholds.version)
-    kept = decode_json(copy.read_bytes(), Thresholds, copy) if copy.exists() else None
-    need_as_kept(thresholds, recipe.folder / FILE, copy, kept, recipe.naming.command("calibrate thresholds"))
+    _need_as_kept(recipe, thresholds)
     if thresholds.ignore_mask is not None:
         check_digest(recipe.folder / IGNORE_MASK, thresholds.ignore_mask)
     return thresholds
 
 
 def thresholds_that_hold(recipe: Recipe) -> Thresholds | None:
-    """The same, but None also when they belong to another fit: an engine is built before thresholds are got from it."""
+    """The same, but None also when they belong to another fit, or were edited.
+
+    New ones are to be got then, and an engine is built before thresholds are got from it.
+    """
     present = thresholds_as_written(recipe)
-    return load_thresholds(recipe) if present is not None and present.recipe_digest == recipe.digest else None
+    if present is None or present.recipe_digest != recipe.digest:
+        return None
+    try:
+        _need_as_kept(recipe, present)
+    except RecipeError:
+        return None
+    return load_thresholds(recipe)
 
 
 def thresholds_as_written(recipe: Recipe) -> Thresholds | None:
@@ -99,6 +106,12 @@ def load_history(recipe: Recipe) -> list[Thresholds]:
     """Every version of a recipe's thresholds, the oldest first; also those of an earlier fit."""
     files = sorted((recipe.folder / HISTORY).glob("*.json"))
     return [decode_json(file.read_bytes(), Thresholds, file) for file in files if re.fullmatch(r"\d{4,}", file.stem)]
+
+
+def _need_as_kept(recipe: Recipe, thresholds: Thresholds) -> None:
+    copy = _copy(recipe.folder, thresholds.version)
+    kept = decode_json(copy.read_bytes(), Thresholds, copy) if copy.exists() else None
+    need_as_kept(thresholds, recipe.folder / FILE, copy, kept, recipe.naming.command("calibrate thresholds"))
 
 
 def _copy(folder: Path, version: int) -> Path:

@@ -28,6 +28,7 @@ from appliance.line.running_line import RunningLine
 from appliance.line.threshold_offset import Bound
 from appliance.messages.clock import utc_now, utc_of
 from appliance.messages.notices import Event
+from appliance.messages.part_numbers import PartNumbers
 from appliance.messages.publisher import Publisher
 from appliance.messages.schema import Verdict
 from appliance.messages.subscriber import Subscriber
@@ -273,11 +274,15 @@ def listen(line: Line, client: str = "watch", **how: Any) -> Subscriber:
     return Subscriber(line.name, line.config.publish, client, **how)
 
 
+def quiet(_severity: str, _text: str, _kind: str = "") -> None:
+    """Takes notices that nobody asks for."""
+
+
 class OnAir:
     """A publisher at work in a thread of its own, as a line's decision loop uses it."""
 
     def __init__(self, line: Line) -> None:
-        self.publisher = Publisher(line.name, line.config.publish, line.file, simulated=True)
+        self.publisher = Publisher(line.name, line.config.publish, line.file, simulated=True, numbers=PartNumbers(quiet))
         self.beats = True  # False: the line has fallen silent
         self._orders: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._stop = threading.Event()

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,19 @@ Part = tuple[int, int]  # epoch, part id
 class Station:
     """The processes of one line; what they tell is appended to one file each."""
 
-    def __init__(self, name: str, lines: Path, logs: Path, pictures: Sequence[Picture] | None) -> None:
-        """``lines``: folder of the line's file; ``pictures``: what its camera plays; None: nothing but bad parts."""
+    def __init__(
+        self,
+        name: str,
+        lines: Path,
+        logs: Path,
+        pictures: Sequence[Picture] | None,
+        options: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """``lines``: folder of the line's file; ``pictures``: what its camera plays; None: nothing but bad parts.
+
+        ``options``: of each command; without one of its own, a PLC has a retentive memory.
+        """
+        self._options = {"plc-sim": ("--retain", str(logs / "plc-memory.json"))} | dict(options or {})
         self._name, self._lines, self._logs, self._pictures = name, lines, logs, pictures
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._read: dict[str, _Log] = {}
@@ -58,8 +69,7 @@ class Station:
         """Start one of the processes."""
         script = Path(sys.executable).with_name("inspect")
         arguments = [command, "--json", "--line", self._name, "--config-dir", str(self._lines), *words]
-        if command == "plc-sim":
-            arguments += ["--retain", str(self._logs / "plc-memory.json")]
+        arguments += self._options.get(command, ())
         with (self._logs / f"{command}.jsonl").open("ab") as out, (self._logs / f"{command}.err").open("ab") as err:
             self._processes[command] = subprocess.Popen([script, *arguments], stdout=out, stderr=err, env=os.environ)
 

@@ -145,4 +145,9 @@ class OpcUaServer:
         self._shown = values
         read = [self._server.read_attribute_value(self._nodes[path]).Value for path in plc_nodes()]
         await asyncio.sleep(0)  # what the writing has set off for subscriptions goes out
-        return PlcBlock(*(int(value.Value) if value is not None else 0 for value in read))
+        return PlcBlock(*map(_number, read))
+
+
+def _number(value: ua.Variant | None) -> int:
+    """What a PLC has written; 0, which says nothing, for an array or no value at all, which asyncua lets it write too."""
+    return value.Value if value is not None and isinstance(value.Value, int) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,23 @@ def gige(_folder: Path) -> Table:
     return table | {"features": features}
 
 
+def simulated(folder: Path) -> Table:
+    save_noise(folder, 3, SIDE)
+    return {"kind": "simulated", "source": str(folder), "trigger": "software", "rate": 1_000, "port": free_port()}
+
+
+def simulated_with_a_damaged_file(folder: Path) -> Table:
+    table = simulated(folder)
+    replayed_with_a_damaged_file(folder)
+    return table
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 SLOW = {"aravis", "pylon"}  # their cameras take their time to be found and opened
 CANDIDATES = (
     Candidate(
@@ -51,6 +69,7 @@ CANDIDATES = (
         absent_error=CameraError,
         refused={"source": "."},  # the lines' folder, which has no pictures
         refused_key="camera.source",
+        by_itself=False,
     ),
     Candidate(
         "pylon",
@@ -59,6 +78,16 @@ CANDIDATES = (
         absent={"serial": "4711"},
         refused={"features": {"Widht": SIDE}},
         refused_key="camera.features.Widht",
+    ),
+    Candidate(
+        "simulated",
+        simulated,
+        simulated_with_a_damaged_file,
+        absent={"source": "gone"},
+        absent_error=CameraError,
+        refused={"features": {"Widht": SIDE}},
+        refused_key="camera.features.Widht",
+        by_itself=False,
     ),
     Candidate(
         "aravis",

@@ -278,6 +278,22 @@ def test_a_picture_that_comes_too_late_is_not_the_next_triggers(tmp_path: Path, 
         frame.release()
 
 
+def test_a_late_picture_that_is_left_at_the_end_is_no_frame(tmp_path: Path, connect: Connect) -> None:
+    """Its trigger has had its own."""
+    save_noise(tmp_path / "parts", 1, SIDE)
+    camera: Any = connect(emulated(tmp_path / "parts", SIDE))
+    camera.open()
+    (frame,) = grab(camera, 1)
+    frame.image = None
+    frame.release()
+    camera._camera.TriggerSoftware.Execute()
+    until = time.monotonic() + 5
+    while not camera._camera.NumReadyBuffers.Value:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert camera.stop() == []
+
+
 def test_a_trigger_that_the_camera_ignores_begins_a_new_count_and_the_next_ones_are_right(
     tmp_path: Path, connect: Connect
 ) -> None:

@@ -55,7 +55,19 @@ def test_all_is_well_on_a_good_line(
     line = make_line(recipe=recipe.folder, camera=camera, plc={"kind": "modbus", "host": "127.0.0.1", "port": port})
     with plc_sim(line, tmp_path / "plc.jsonl"):
         found = findings(line)
-    checks = ["config", "recipe", "thresholds", "sensitivity", "engine", "camera", "ports", "plc", "receive buffer", "mtu"]
+    checks = [
+        "config",
+        "trigger",
+        "recipe",
+        "thresholds",
+        "sensitivity",
+        "engine",
+        "camera",
+        "ports",
+        "plc",
+        "receive buffer",
+        "mtu",
+    ]
     assert list(found) == checks
     for check in found.keys() - HOST_CHECKS:
         assert found[check].outcome == "ok", found[check]

@@ -20,6 +20,7 @@ from engines.common.errors import ConfigError
 MINIMAL = 'recipe = "r"\n[camera]\nkind = "pylon"\n'
 NEEDED = {  # keys of a kind without a default
     "replay": 'source = "parts"\n',
+    "simulated": 'source = "parts"\n',
     "modbus": 'host = "h"\n',
     "modbus-server": 'address = "0.0.0.0"\n',
     "opcua": 'address = "0.0.0.0"\n',
@@ -73,7 +74,7 @@ def test_paths_start_at_the_folder_of_the_line_file(tmp_path: Path) -> None:
     assert config.archive.folder == tmp_path.parent / "frames"
 
 
-CAMERAS_TOLD = "; choose one of aravis, pylon, replay$"
+CAMERAS_TOLD = "; choose one of aravis, pylon, replay, simulated$"
 PLCS_TOLD = "; choose one of modbus, modbus-server, opcua, s7$"
 MISTAKES = [
     (MINIMAL + "gian = 1\n", r"camera\.gian: unknown key; correct its spelling or remove it"),

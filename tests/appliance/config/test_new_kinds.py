@@ -104,7 +104,7 @@ PLC = """
 
         def exchange(self, ours):
             self._ours.write_bytes(ours)
-            return self._theirs.read_bytes() if self._theirs.exists() else bytes(10)
+            return self._theirs.read_bytes() if self._theirs.exists() else bytes(16)
 
         def close(self):
             pass
@@ -204,7 +204,7 @@ def test_a_new_kind_of_plc_and_its_simulation_exchange_blocks(
     plc, side = plc_of(line), make_side(need_plc(line), line.file)
     plc.connect()
     side.connect()
-    shown, answered = LineBlock(heartbeat=7, state=2, valid=1, epoch=9, newest=4), PlcBlock(3, 9, 4)
+    shown, answered = LineBlock(heartbeat=7, state=2, valid=1, epoch=9, newest=4, seen=5), PlcBlock(3, 9, 4, 6)
     assert plc.exchange(shown) == PlcBlock()
     assert side.exchange(answered) == shown
     assert plc.exchange(shown) == answered

@@ -18,7 +18,7 @@ import zmq
 from appliance.config.line import Line, load_line
 from appliance.line.running_line import RunningLine
 from appliance.messages.notices import Notice
-from appliance.messages.orders import AlarmSender, ask_for_recipe, orders_address
+from appliance.messages.orders import OrderSender, ask_for_recipe, orders_address
 from appliance.messages.schema import Alarm, RecipeAnswer, RecipeRequest
 from engines.common.errors import ConfigError
 from engines.common.line_file import write_line_recipe
@@ -178,7 +178,7 @@ def test_one_change_at_a_time_and_only_readable_requests(
             return msgspec.json.decode(socket.recv(), type=RecipeAnswer)
 
         try:
-            assert "not a request for a recipe" in ask(b"{}").text
+            assert "no order that a line takes" in ask(b"{}").text
             request = msgspec.json.encode(RecipeRequest(str(tmp_path / "other")))
             assert ask(request).state == "loading"
             assert "another change-over is under way" in ask(request).text
@@ -211,7 +211,7 @@ def test_a_line_that_breaks_down_during_a_change_still_closes(
 
 def test_a_process_beside_the_line_has_its_alarm_published(looped: Line, made_engine: MadeEngine) -> None:
     with _running(looped) as running:
-        sender, subscriber = AlarmSender(orders_address(looped.name, looped.config.publish)), listen(looped)
+        sender, subscriber = OrderSender(orders_address(looped.name, looped.config.publish)), listen(looped)
         heard: list[Alarm] = []
 
         def hear() -> bool:
@@ -221,7 +221,7 @@ def test_a_process_beside_the_line_has_its_alarm_published(looped: Line, made_en
 
         try:
             wait_for(lambda: subscriber.receive(0.1), "the line to be heard")
-            wait_for(lambda: sender.send("error", "the PLC is silent", "plc-lost"), "the line to take alarms")
+            wait_for(lambda: sender.raise_alarm("error", "the PLC is silent", "plc-lost"), "the line to take alarms")
             wait_for(hear, "the alarm")
         finally:
             sender.close()

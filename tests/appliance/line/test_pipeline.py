@@ -163,10 +163,12 @@ def test_refused_frames_come_out_with_the_reason_given(make_pipeline: MakePipeli
     assert engine.calls == 0
 
 
-def test_wakeup_becomes_readable_when_something_has_finished(make_pipeline: MakePipeline) -> None:
+def test_wakeup_becomes_readable_when_a_frame_has_come_and_when_it_has_finished(make_pipeline: MakePipeline) -> None:
     go_on = threading.Event()
     pipeline = make_pipeline(MadeEngine(lambda *_: go_on.wait(20)))
     submit(pipeline, frame(1))
+    assert select.select([pipeline.wakeup], [], [], 0)[0] == [pipeline.wakeup], "its deadline may be the next one"
+    os.eventfd_read(pipeline.wakeup)
     assert select.select([pipeline.wakeup], [], [], 0)[0] == []
     go_on.set()
     assert select.select([pipeline.wakeup], [], [], 20)[0] == [pipeline.wakeup]

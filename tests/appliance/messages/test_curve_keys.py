@@ -13,9 +13,10 @@ import pytest
 
 from appliance.config.line import Line
 from appliance.messages.curve_keys import make_keys
+from appliance.messages.part_numbers import PartNumbers
 from appliance.messages.publisher import Publisher
 from engines.common.errors import ConfigError
-from tests.appliance.conftest import MakeLine, listen, on_air, wait_for
+from tests.appliance.conftest import MakeLine, listen, on_air, quiet, wait_for
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_the_advice_for_a_missing_key_is_the_command_that_makes_it(
     bare = make_line(publish=addresses(make_line) | {"keys": "to be made"})
 
     def publisher() -> Publisher:
-        return Publisher(bare.name, bare.config.publish, bare.file, simulated=False)
+        return Publisher(bare.name, bare.config.publish, bare.file, simulated=False, numbers=PartNumbers(quiet))
 
     with pytest.raises(ConfigError, match=r"to be made/line\.key_secret: no such key; make it with: inspect keys") as missing:
         publisher()

@@ -31,6 +31,7 @@ def test_reason_codes_cover_every_reason_and_never_change() -> None:
         "engine-fault": 5,
         "not-calibrated": 6,
         "stopping": 7,
+        "miscounted": 8,
     }
     assert len(ReasonCode) == len(codes)
 

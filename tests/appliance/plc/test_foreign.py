@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config.line import Line, need_plc
+from appliance.config.line import Line
 from appliance.messages.part_numbers import PartNumber
-from appliance.plc import Plc
-from appliance.plc.bridge import Bridge
+from appliance.plc import PlcError
 from appliance.plc.image import LineBlock, PlcBlock
-from tests.appliance.conftest import MakeLine, OnAir, listen, on_air, plc_of, wait_for
+from tests.appliance.conftest import MakeLine, OnAir, on_air, plc_of, wait_for
+from tests.appliance.plc.foreign.bridge_side import Carrying
 from tests.appliance.plc.foreign.peers import Mbpoll, Peer, RefusedError, float32, pipe_peer
 from tests.appliance.plc.foreign.plc import RESULT_FIELDS, ForeignPlc, result_of
 
@@ -44,52 +43,6 @@ FIRST = 0x8ABC_FFFE  # parts go over the border of a word
 SEEN, FIRED = 0x8ABD_1234, 0x8ABD_2345
 
 
-class Overheard:
-    """A bridge's PLC, and what the bridge has heard of it last."""
-
-    def __init__(self, plc: Plc) -> None:
-        self._plc = plc
-        self.heard = PlcBlock()
-        self.connect, self.close = plc.connect, plc.close
-
-    def exchange(self, line: LineBlock) -> PlcBlock:
-        self.heard = self._plc.exchange(line)
-        return self.heard
-
-
-class Carrying:
-    """A bridge at work in a thread, and why it had parts counted anew."""
-
-    def __init__(self, line: Line) -> None:
-        self.said: list[str] = []
-        self.recounts: list[str] = []
-        self.plc = Overheard(plc_of(line))
-        self._stop = threading.Event()
-        self._subscriber = listen(line, "plc")
-        self.bridge = Bridge(
-            self._subscriber,
-            self.plc,
-            need_plc(line).silent_ms / 1000,
-            lambda _level, text, _details: self.said.append(text),
-            lambda *_: True,
-            self._count_anew,
-        )
-        self._thread = threading.Thread(target=self.bridge.run, args=(self._stop,), name="bridge")
-        self._thread.start()
-
-    def _count_anew(self, why: str) -> bool:
-        self.recounts.append(why)
-        return True
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def close(self) -> None:
-        self.stop()
-        self._subscriber.close()
-
-
 @dataclass
 class Foreign:
     """A line, its bridge, and a PLC on another implementation."""
@@ -98,6 +51,9 @@ class Foreign:
     bridge: Carrying
     plc: ForeignPlc
     peer: Peer
+    line: Line
+    start_peer: Callable[[ExitStack], Peer]
+    peer_stack: ExitStack  # what ends the peer
 
 
 @pytest.fixture(scope="module")
@@ -125,13 +81,16 @@ def foreign(
     with ExitStack() as stack:
         station = stack.enter_context(on_air(line))
         station.do(lambda: _begin(station))
-        peer = start_peer(stack) if name in CONNECTED_TO else None
+        servers, clients = stack.enter_context(ExitStack()), ExitStack()
+        peer = start_peer(servers) if name in CONNECTED_TO else None
         bridge = Carrying(line)
         stack.callback(bridge.close)
         wait_for(lambda: "connected to the PLC" in bridge.said, "the bridge to have its PLC")
         wait_for(lambda: "the line is heard" in bridge.said, "the bridge to hear the line")
-        peer = peer or start_peer(stack)
-        yield Foreign(station, bridge, ForeignPlc(peer, FIRST - 1), peer)
+        stack.enter_context(clients)
+        ended_by = servers if peer else clients
+        peer = peer or start_peer(clients)
+        yield Foreign(station, bridge, ForeignPlc(peer, FIRST - 1), peer, line, start_peer, ended_by)
 
 
 def _line_and_peer(

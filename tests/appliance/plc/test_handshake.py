@@ -61,15 +61,15 @@ def exchange(handshake: Handshake, plc: PlcBlock, now_s: float = 0) -> LineBlock
 
 
 def test_the_image_has_the_documented_addresses() -> None:
-    assert (LINE_SPAN.start, LINE_SPAN.length, PLC_SPAN.start, PLC_SPAN.length, IMAGE_BYTES) == (0, 162, 162, 10, 172)
+    assert (LINE_SPAN.start, LINE_SPAN.length, PLC_SPAN.start, PLC_SPAN.length, IMAGE_BYTES) == (0, 166, 166, 16, 182)
     slots = [EMPTY] * SLOTS
     slots[3] = Slot(0x0001_0002, 0x0003_000B, 2, 4, math.nan, 1)
-    block = LineBlock(9, 2, 1, 0, 1, 0x0005_0006, 0x0007_0008, tuple(slots))
+    block = LineBlock(9, 2, 1, 0, 1, 0x0005_0006, 0x0007_0008, 0x0009_000A, tuple(slots))
     registers = to_registers(encode_line(block))
-    assert registers[:9] == [9, 2, 1, 0, 1, 5, 6, 7, 8]
-    assert registers[9 : 9 + 27] == [0] * 27
-    assert registers[36:45] == [1, 2, 3, 0xB, 2, 4, 0x7FC0, 0, 1]
-    assert to_registers(encode_plc(PlcBlock(1, 0x0002_0003, 0x0004_0005))) == [1, 2, 3, 4, 5]
+    assert registers[:11] == [9, 2, 1, 0, 1, 5, 6, 7, 8, 9, 10]
+    assert registers[11 : 11 + 27] == [0] * 27
+    assert registers[38:47] == [1, 2, 3, 0xB, 2, 4, 0x7FC0, 0, 1]
+    assert to_registers(encode_plc(PlcBlock(1, 0x0002_0003, 0x0004_0005, 0x0006_0007, 8))) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_the_rows_for_people_are_the_image_without_a_gap() -> None:
@@ -78,17 +78,17 @@ def test_the_rows_for_people_are_the_image_without_a_gap() -> None:
     assert [row.register for row in rows] == [0, *ends[:-1]]
     assert ends[-1] == IMAGE_BYTES // 2
     assert all(row.byte == 2 * row.register for row in rows)
-    assert rows[8] == Row(
-        11, 2, 22, "Result0.PartId", "UDINT, 32 bits", "VisionSystem.ResultManagement.Results.Result0.PartId", rows[8].meaning
+    assert rows[9] == Row(
+        13, 2, 26, "Result0.PartId", "UDINT, 32 bits", "VisionSystem.ResultManagement.Results.Result0.PartId", rows[9].meaning
     )
-    assert (rows[13].register, rows[13].field) == (18, "Result1 to Result7")
-    assert (rows[14].register, rows[14].byte, rows[14].node) == (81, 162, "VisionSystem.Plc.Heartbeat")
+    assert (rows[14].register, rows[14].field) == (20, "Result1 to Result7")
+    assert (rows[15].register, rows[15].byte, rows[15].node) == (83, 166, "VisionSystem.Plc.Heartbeat")
 
 
 def test_what_is_encoded_is_decoded() -> None:
-    block = LineBlock(65_535, 6, 1, 1, 1, 2**32 - 1, 2**32 - 1, tuple(result(part) for part in range(8, 16)))
+    block = LineBlock(65_535, 6, 1, 1, 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, tuple(result(part) for part in range(8, 16)))
     assert decode_line(from_registers(to_registers(encode_line(block)))) == block
-    assert decode_plc(encode_plc(PlcBlock(65_535, 2**32 - 1, 1))) == PlcBlock(65_535, 2**32 - 1, 1)
+    assert decode_plc(encode_plc(PlcBlock(65_535, 2**32 - 1, 1, 2**32 - 1, 4))) == PlcBlock(65_535, 2**32 - 1, 1, 2**32 - 1, 4)
 
 
 def test_every_state_and_verdict_has_a_fixed_code() -> None:
@@ -154,7 +154,7 @@ def test_results_that_the_plc_does_not_wait_for_any_more_make_room() -> None:
 
 def test_a_result_whose_part_was_given_up_before_it_came_is_not_shown() -> None:
     handshake = ready()
-    handshake.follow(EPOCH, 1)
+    handshake.follow(EPOCH, 0, 1)
     exchange(handshake, PlcBlock(1, EPOCH, 1))
     handshake.take(result(1), NEVER_S)
     assert shown(exchange(handshake, PlcBlock(2, EPOCH, 1))) == []
@@ -198,7 +198,7 @@ def test_a_new_epoch_withdraws_what_is_left_of_the_old_one() -> None:
     for part in range(1, 11):
         handshake.take(result(part), NEVER_S)
     exchange(handshake, PlcBlock())
-    handshake.follow(EPOCH + 1, 0)
+    handshake.follow(EPOCH + 1, 0, 0)
     block = exchange(handshake, PlcBlock(1, EPOCH, 8))
     assert (shown(block), block.epoch, block.newest, handshake.withdrawn, handshake.acknowledged) == ([], EPOCH + 1, 0, 10, 0)
     handshake.take(result(1, epoch=EPOCH + 1), NEVER_S)
@@ -232,10 +232,10 @@ def test_the_last_block_has_nothing_valid() -> None:
 def test_the_newest_part_is_known_from_heartbeats_too() -> None:
     handshake = ready()
     handshake.take(result(3), NEVER_S)
-    handshake.follow(EPOCH, 7)
-    assert handshake.show(RUNNING, 0).newest == 7
-    handshake.follow(EPOCH, 6)
-    assert handshake.show(RUNNING, 0).newest == 7
+    handshake.follow(EPOCH, 7, 9)
+    assert (handshake.show(RUNNING, 0).newest, handshake.counted) == (7, (EPOCH, 9))
+    handshake.follow(EPOCH, 6, 8)
+    assert (handshake.show(RUNNING, 0).newest, handshake.counted) == (7, (EPOCH, 9))
 
 
 # The PLC's program
@@ -297,7 +297,7 @@ def test_the_program_takes_nothing_while_the_line_is_not_valid(line: Line) -> No
 def test_a_line_whose_heartbeat_never_moved_is_not_valid() -> None:
     program = PlcProgram(0.5, Memory())
     for i in range(5):
-        (*_, seen) = [*program.cycle(LineBlock(7, 2, 1, 0, 0, EPOCH, 1, (result(8),) + (EMPTY,) * 7), i * 0.01), None]
+        (*_, seen) = [*program.cycle(LineBlock(7, 2, 1, 0, 0, EPOCH, 1, 1, (result(8),) + (EMPTY,) * 7), i * 0.01), None]
         assert seen is None or not getattr(seen, "valid", False)
     assert program.memory == Memory()
 

@@ -44,7 +44,7 @@ def test_a_plc_that_has_no_such_registers_refuses_by_name(modbus: Line, make_lin
     with plc_sim(modbus, log):
         shifted = make_line(plc=table_of("modbus", port) | {"base": 5_000})
         plc = raw(shifted)
-        with pytest.raises(PlcError, match=rf"127\.0\.0\.1:{port} refuses to have registers 5000 to 5080 written"):
+        with pytest.raises(PlcError, match=rf"127\.0\.0\.1:{port} refuses to have registers 5000 to 5082 written"):
             plc.exchange(LineBlock())
         plc.close()
         plc.close()
@@ -71,11 +71,11 @@ def test_a_poller_cannot_write_the_lines_registers(make_line: MakeLine, free_por
         assert plc.exchange(LineBlock(heartbeat=5, valid=1)) == PlcBlock()
         assert client.connect()
         assert client.read_holding_registers(100, count=3, device_id=255).registers == [5, 0, 1]
-        for address, values in ((100, [9]), (180, [1, 1]), (102, [0])):
+        for address, values in ((100, [9]), (182, [1, 1]), (102, [0])):
             assert client.write_registers(address, values).isError()
             assert client.write_register(address, values[0]).isError()
-        assert not client.write_registers(181, [1, 2, 3, 4, 5]).isError()
-        assert plc.exchange(LineBlock(heartbeat=6, valid=1)) == PlcBlock(1, 0x2_0003, 0x4_0005)
+        assert not client.write_registers(183, [1, 2, 3, 4, 5, 6, 7, 8]).isError()
+        assert plc.exchange(LineBlock(heartbeat=6, valid=1)) == PlcBlock(1, 0x2_0003, 0x4_0005, 0x6_0007, 8)
         assert client.read_holding_registers(100, count=3).registers == [6, 0, 1]
     finally:
         client.close()
@@ -108,7 +108,7 @@ def test_a_known_opc_ua_client_finds_the_names_of_40100_and_writes_the_plcs_node
     names = {"certificate": "keys/server.der", "private_key": "keys/server.pem", "clients": "keys/clients"}
     plc = raw(make_line(plc=table_of("opcua", port) | names))
     slots = [result_of(make_verdict(part, 7)) for part in range(8, 16)]
-    block = LineBlock(1, STATE_CODES["running"], 1, 1, 0, 7, 15, tuple(slots))
+    block = LineBlock(1, STATE_CODES["running"], 1, 1, 0, 7, 15, 15, tuple(slots))
 
     def client(security: str) -> Client:
         made = Client(f"opc.tcp://127.0.0.1:{port}/", timeout=10)

@@ -161,6 +161,9 @@ def test_folders_that_make_no_study_are_refused(gauge: Gauge, own: Path, tmp_pat
     shutil.copy(own / "part-1-good" / "0.png", second)
     with pytest.raises(ImageError, match=r"part-1-good/1\.png: the same picture as part-1-good/0\.png, bit by bit"):
         read(own)
+    second.write_bytes(png_bytes(read_image(second)[..., 0].copy()))
+    with pytest.raises(ImageError, match=r"part-1-good/1\.png: the picture is grey, the recipe was made from pictures in col"):
+        read(own)
     second.write_bytes(png_bytes(np.zeros((256, 512, 3), np.uint8)))
     with pytest.raises(ImageError, match=r"part-1-good/1\.png: 512 x 256 pixels, the recipe is for frames of 512 x 512"):
         read(own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import math
 import shutil
 import sys
@@ -198,6 +199,27 @@ def test_a_build_breaks_no_circle_of_advice_and_removes_what_no_environment_woul
     assert (made.parity.passed, made.parity.thresholds_version) == (True, None)
     assert set((spoilt.folder / "engines").iterdir()) == {place, elsewhere}
     with pytest.raises(RecipeError, match="belongs to another fit"):
+        load_engine(spoilt, *OPENVINO)
+    load_engine(spoilt, *OPENVINO, any_thresholds=True).close()
+
+
+def test_edited_thresholds_are_refused_and_an_engine_is_built_all_the_same(
+    spoilt: Recipe, golden_folder: Path, converted_once: None
+) -> None:
+    """The mend is to calibrate again, for which an engine must be there."""
+    content = json.loads((spoilt.folder / FILE).read_bytes())
+    content |= {key: content[key] * 100 for key in ("score_threshold", "pixel_threshold")}
+    (spoilt.folder / FILE).write_text(json.dumps(content))
+    edited = r"score_threshold is .*; nobody has signed that: calibrate again with: calibrate thresholds --recipe"
+    with pytest.raises(RecipeError, match=edited):
+        load_engine(spoilt, *OPENVINO)
+    with pytest.raises(RecipeError, match=edited):
+        verify_engine(spoilt, "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
+    shutil.rmtree(engine_folder(spoilt, *OPENVINO))
+    made = build_engine(spoilt, "openvino", "float32", golden_folder, None, lambda _: None, _quiet)
+    assert made.parity is not None
+    assert (made.parity.passed, made.parity.thresholds_version) == (True, None)
+    with pytest.raises(RecipeError, match=edited):
         load_engine(spoilt, *OPENVINO)
     load_engine(spoilt, *OPENVINO, any_thresholds=True).close()
 
