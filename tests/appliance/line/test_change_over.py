@@ -24,7 +24,7 @@ from engines.common.errors import ConfigError
 from engines.common.line_file import write_line_recipe
 from engines.proof.admission import engine_folder
 from engines.recipe.bundle import MANIFEST, Manifest, Recipe, load_recipe
-from engines.recipe.thresholds import FILE, Thresholds
+from engines.recipe.thresholds import FILE, Thresholds, save_thresholds
 from tests.appliance.conftest import (
     MadeEngine,
     MakeLine,
@@ -49,7 +49,8 @@ def _sibling(recipe: Recipe, folder: Path, **changes: object) -> Recipe:
     file.write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, **changes)))
     copied = load_recipe(folder)
     thresholds = msgspec.json.decode((folder / FILE).read_bytes(), type=Thresholds)
-    (folder / FILE).write_bytes(msgspec.json.encode(msgspec.structs.replace(thresholds, recipe_digest=copied.digest)))
+    shutil.rmtree(folder / "thresholds-history")
+    save_thresholds(folder, msgspec.structs.replace(thresholds, recipe_digest=copied.digest))
     return copied
 
 
