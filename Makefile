@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo base check test faults docs bench lint install trt-wheel aravis clean
+.PHONY: demo base check test faults docs bench lint install trt-wheel aravis foreign clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tests.virtual_line.demo
@@ -56,6 +56,14 @@ trt-wheel: $(VENV)/installed
 aravis: $(VENV)/installed
 	ln -sfn /usr/lib/python3/dist-packages/gi "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gi"
 	$(BIN)/python -c 'import gi; gi.require_version("Aravis", "0.8"); from gi.repository import Aravis'
+
+# OPC UA and S7 on other implementations than ours, for tests: open62541 (o6), node-opcua and Snap7's C++ library (node-snap7, which is compiled).
+# They need node 18 with its headers, npm and g++; versions are those that were tried.
+foreign: $(VENV)/installed
+	rm -rf $(VENV)/foreign
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/foreign/python o6==2.2.0
+	npm install --prefix $(VENV)/foreign --save-exact --no-package-lock --no-audit --no-fund node-opcua-client@2.180.0
+	npm install --prefix $(VENV)/foreign --save-exact --no-package-lock --no-audit --no-fund node-snap7@1.0.9
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -166,6 +166,7 @@ class Belt:
     def _take_picture(self, part: Part) -> None:
         number = len(self.all)
         if number in self.ignored:
+            self.line.ignore()
             return
         latency_ms = UNHEARD if number in self.unheard else self.slow.get(number)
         for _ in range(1 + (number in self.doubled)):

@@ -64,6 +64,7 @@ class LineSide:
     dice: random.Random
     first_id: int = 1
     simulated: bool = False  # the pictures are of good parts, whatever lies on the belt
+    counts_triggers: bool = False  # the camera has a counter of triggers, also those that it ignores
     state: str = "running"
     camera_on: bool = True
     heard: bool = True  # by its bridge
@@ -120,6 +121,10 @@ class LineSide:
         self.repeat = max(0, self.repeat - 1)
         self.way.sort(key=lambda one: one.arrives_ms)
         return picture
+
+    def ignore(self) -> None:
+        """A trigger is not heard."""
+        self.camera_counter += self.counts_triggers
 
     # The line
 

@@ -119,7 +119,7 @@ def run_many(program: Program, parts: int, seed: int = 7) -> Outcome:
 
 def main() -> None:
     """Print the table."""
-    from tests.appliance.plc.test_structured_text import PROGRAM
+    from tests.appliance.plc.scenarios import PROGRAM
 
     total = run_many(PROGRAM, int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
     print(f"{total.parts:,} parts, {total.good:,} of them good, {sum(total.disturbances.values()):,} disturbances")

@@ -6,36 +6,27 @@ A PLC that finds every field where the README says, reads the line's block and w
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import structs
 
-from appliance.config.line import Line
+from appliance.config.line import Line, need_plc
 from appliance.messages.part_numbers import PartNumber
-from appliance.plc import PlcError
+from appliance.plc import PlcError, make_plc
 from appliance.plc.image import LineBlock, PlcBlock
-from tests.appliance.conftest import MakeLine, OnAir, on_air, plc_of, wait_for
+from tests.appliance.conftest import MakeLine, OnAir, on_air, wait_for
 from tests.appliance.plc.foreign.bridge_side import Carrying
-from tests.appliance.plc.foreign.peers import Mbpoll, Peer, RefusedError, float32, pipe_peer
+from tests.appliance.plc.foreign.ends import CLIENTS, CONNECTED_TO, DB, START, StartPeer, line_and_peer
+from tests.appliance.plc.foreign.peers import Mbpoll, Peer, RefusedError, float32
 from tests.appliance.plc.foreign.plc import RESULT_FIELDS, ForeignPlc, result_of
 
 # Each peer is a process of its own, with libraries that take a second to load.
 pytestmark = pytest.mark.slow
-
-SCRIPTS = Path(__file__).parent / "foreign"
-FETCHED = Path(sys.prefix) / "foreign"  # by `make foreign`
-NEEDS_DEBIAN = "needs: apt install gcc libc6-dev libmodbus-dev mbpoll"
-NEEDS_FETCHED = "needs: make foreign"
-CONNECTED_TO = ("libmodbus-server", "snap7")  # the PLC is the server
-CLIENTS = ("libmodbus-client", "mbpoll", "node-opcua", "open62541")
-BASE, DB, START = 100, 7, 20
 
 # All four 16-bit words differ from each other and from 0, and the numbers are over half of what 32 bits hold.
 EPOCH = 0x1A9_8765_4321  # what a PLC has of it: 0x8765_4321
@@ -47,28 +38,13 @@ SEEN, FIRED = 0x8ABD_1234, 0x8ABD_2345
 class Foreign:
     """A line, its bridge, and a PLC on another implementation."""
 
+    line: Line
     station: OnAir
     bridge: Carrying
     plc: ForeignPlc
     peer: Peer
-    line: Line
-    start_peer: Callable[[ExitStack], Peer]
-    peer_stack: ExitStack  # what ends the peer
-
-
-@pytest.fixture(scope="module")
-def modbus_peer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program on libmodbus."""
-    tools = ("gcc", "mbpoll")
-    if not all(map(shutil.which, tools)) or not Path("/usr/include/modbus/modbus.h").exists():
-        pytest.skip(NEEDS_DEBIAN)
-    program = tmp_path_factory.mktemp("libmodbus") / "modbus_peer"
-    source = SCRIPTS / "modbus_peer.c"
-    done = subprocess.run(
-        ["gcc", "-Wall", "-O1", "-o", program, source, "-lmodbus"], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    return program
+    start_peer: StartPeer
+    ended_by: ExitStack  # the peer
 
 
 @pytest.fixture
@@ -77,11 +53,14 @@ def foreign(
 ) -> Iterator[Foreign]:
     """A running line with parts near FIRST, and the PLC that the test's parameter names."""
     name, (port,) = request.param, free_ports(1)
-    line, start_peer = _line_and_peer(name, port, make_line, tmp_path, request)
+    line, start_peer = line_and_peer(name, port, make_line, tmp_path)
     with ExitStack() as stack:
         station = stack.enter_context(on_air(line))
         station.do(lambda: _begin(station))
-        servers, clients = stack.enter_context(ExitStack()), ExitStack()
+        servers, clients = (
+            stack.enter_context(ExitStack()),
+            ExitStack(),
+        )  # a bridge outlives the clients, and servers the bridge
         peer = start_peer(servers) if name in CONNECTED_TO else None
         bridge = Carrying(line)
         stack.callback(bridge.close)
@@ -90,34 +69,7 @@ def foreign(
         stack.enter_context(clients)
         ended_by = servers if peer else clients
         peer = peer or start_peer(clients)
-        yield Foreign(station, bridge, ForeignPlc(peer, FIRST - 1), peer, line, start_peer, ended_by)
-
-
-def _line_and_peer(
-    name: str, port: int, make_line: MakeLine, folder: Path, request: pytest.FixtureRequest
-) -> tuple[Line, Callable[[ExitStack], Peer]]:
-    there, here, stderr = {"host": "127.0.0.1", "port": port}, {"address": "127.0.0.1", "port": port}, folder / "peer.txt"
-    env = os.environ | {"HOME": str(folder), "NODE_PATH": str(FETCHED / "node_modules"), "PYTHONPATH": str(FETCHED / "python")}
-
-    def pipe(where: str, offset: int, *command: object) -> Callable[[ExitStack], Peer]:
-        return lambda stack: stack.enter_context(pipe_peer(command, env, stderr, where, offset))
-
-    if name in ("libmodbus-server", "libmodbus-client", "mbpoll"):
-        program = request.getfixturevalue("modbus_peer")
-        role = name.removeprefix("libmodbus-")
-        kind = {"kind": "modbus"} | there if name in CONNECTED_TO else {"kind": "modbus-server"} | here
-        line = make_line(plc=kind | {"base": BASE})
-        return line, pipe("register", BASE, program, role, port) if role != "mbpoll" else lambda _: Mbpoll(port, BASE)
-    package, command = {
-        "node-opcua": ("node_modules/node-opcua-client", ["node", SCRIPTS / "opcua_client.js", port]),
-        "open62541": ("python/o6", [sys.executable, SCRIPTS / "opcua_client.py", port]),
-        "snap7": ("node_modules/node-snap7/build/Release", ["node", SCRIPTS / "s7_server.js", port, DB, START + 400]),
-    }[name]
-    if not (FETCHED / package).exists() or not shutil.which(str(command[0])):
-        pytest.skip(NEEDS_FETCHED)
-    if name == "snap7":
-        return make_line(plc={"kind": "s7", "db": DB, "start": START} | there), pipe("byte", START, *command)
-    return make_line(plc={"kind": "opcua"} | here), pipe("node", 0, *command)
+        yield Foreign(line, station, bridge, ForeignPlc(peer, FIRST - 1), peer, start_peer, ended_by)
 
 
 def _begin(station: OnAir) -> None:
@@ -166,7 +118,7 @@ def test_a_foreign_plc_reads_every_field_and_is_heard_in_every_field(foreign: Fo
     # At work
     plc.settled = ninth - 8
     station.publish(20)
-    wait_for(lambda: plc.cycle() or plc.settled == ninth + 20, "all results taken")  # type: ignore[func-returns-value]
+    wait_for(lambda: plc.cycle() == ninth + 20, "all results taken")
     assert [result["PartId"] for result in plc.taken] == list(range(ninth - 7, ninth + 21))
     wait_for(lambda: bridge.bridge.handshake.acknowledged == 32, "every acknowledgement")
     wait_for(lambda: plc.look()["Line.Overrun"] == 0, "the overrun bit to be cleared")
@@ -200,6 +152,41 @@ def test_a_bridge_that_stops_leaves_nothing_valid_in_a_foreign_server(foreign: F
     line = plc.look()
     assert [line["Line.State"], line["Line.Valid"], line["Line.Newest"]] == [0, 0, FIRST]
     assert result_of(line, FIRST) == dict.fromkeys(RESULT_FIELDS, 0)
+
+
+@pytest.mark.parametrize("foreign", CONNECTED_TO, indirect=True)
+def test_a_foreign_server_that_goes_away_is_taken_up_again(foreign: Foreign) -> None:
+    bridge, station = foreign.bridge, foreign.station
+    foreign.ended_by.close()
+    wait_for(lambda: any("inspection goes on" in text for text in bridge.said), "its absence to be told")
+    station.publish(2)
+    plc = ForeignPlc(foreign.start_peer(foreign.ended_by), FIRST - 1)
+    wait_for(lambda: plc.cycle() == FIRST + 1, "the results from meanwhile")
+    assert [result["PartId"] for result in plc.taken] == [FIRST, FIRST + 1]
+    wait_for(lambda: bridge.bridge.handshake.acknowledged == 2, "their acknowledgement")
+
+
+@pytest.mark.parametrize(
+    ("foreign", "elsewhere", "told"),
+    [
+        ("libmodbus-server", {"base": 950}, r"refuses to have registers 950 to 1032 written"),
+        ("libmodbus-server", {"base": 910}, r"refuses to have registers 993 to 1000 read"),
+        ("snap7", {"db": DB + 1}, rf"DB{DB + 1} from byte {START}: .*does not exist"),
+        ("snap7", {"start": 400}, rf"DB{DB} from byte 400: .*Invalid address"),
+    ],
+    indirect=["foreign"],
+)
+def test_a_foreign_server_without_room_for_the_image_is_told_with_the_address(
+    foreign: Foreign, elsewhere: dict[str, int], told: str
+) -> None:
+    there: Any = need_plc(foreign.line)
+    plc = make_plc(structs.replace(there, **elsewhere), foreign.line.name, foreign.line.file)
+    try:
+        plc.connect()
+        with pytest.raises(PlcError, match=told):
+            plc.exchange(LineBlock())
+    finally:
+        plc.close()
 
 
 @pytest.mark.parametrize("foreign", ["mbpoll"], indirect=True)

@@ -82,8 +82,7 @@ class PipePeer:
     def read(self, places: Sequence[Place]) -> list[float]:
         """See `Peer.read`."""
         shown = self._order("read", map(self._name, places)).split()
-        values = [float32(float(text)) if place.type == "f32" else int(text) for place, text in zip(places, shown, strict=True)]
-        return values
+        return [float32(float(text)) if place.type == "f32" else int(text) for place, text in zip(places, shown, strict=True)]
 
     def write(self, values: Mapping[Place, float]) -> None:
         """See `Peer.write`."""

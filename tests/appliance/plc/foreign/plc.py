@@ -25,13 +25,17 @@ class ForeignPlc:
         """The line's block, read in one request (rule 1)."""
         return dict(zip(self._line, self._peer.read(list(self._line.values())), strict=True))
 
-    def cycle(self) -> None:
-        """Read, take every result that is due (rule 5), and write, with the heartbeat counted up (rule 8)."""
+    def cycle(self) -> int:
+        """Read, take every result that is due (rule 5), and write, with the heartbeat counted up (rule 8).
+
+        Returns the newest part that it has done with.
+        """
         line = self.look()
         while self._is_due(result := result_of(line, self.settled + 1), line):
             self.taken.append(result)
             self.settled += 1
         self.acknowledge(line["Line.Epoch"], self.settled)
+        return self.settled
 
     def acknowledge(self, epoch: float, part: int, **others: float) -> None:
         """Write the whole of the PLC's block; ``others`` are fields of it by their last name."""
