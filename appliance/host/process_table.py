@@ -89,11 +89,14 @@ THREADS = (
 VERDICTS = Socket("verdicts", "line", "PUB", "publish.verdicts", "messages by topic, to whoever listens")
 SNAPSHOT = Socket("snapshot", "line", "ROUTER", "publish.snapshot", "answers what a subscriber has missed")
 ORDERS = Socket(
-    "orders", "line", "ROUTER", "abstract: tfa-inspect-LINE-DIGEST", "change-overs and alarms from this box; one owner a camera"
+    "orders", "line", "ROUTER", "abstract: tfa-inspect-LINE-DIGEST", "change-overs, alarms and doubts from this box; one owner a camera"
 )
 CHANNEL = Socket("channel", "camera", "SEQPACKET", "a pair, inherited", "orders to the camera, its reports to the line")
+TRIGGER = Socket(
+    "trigger", "camera", "UDP", "loopback: camera.port", "the trigger's wire from plc-sim", 'camera.kind = "simulated"'
+)
 PLC = Socket("plc", "bridge", "TCP", "plc.port", "for a PLC that connects to this box", 'plc.kind = "modbus-server", "opcua"')
-SOCKETS = (VERDICTS, SNAPSHOT, ORDERS, CHANNEL, PLC)
+SOCKETS = (VERDICTS, SNAPSHOT, ORDERS, CHANNEL, TRIGGER, PLC)
 
 FILES = (
     File("line's file", "line, camera, bridge", "LINE.toml", "read", "all settings"),
