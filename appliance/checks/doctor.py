@@ -162,7 +162,10 @@ def _camera(config: AnyCameraConfig, file: Path, geometry: Geometry, deadline_ms
     try:
         need_kind(camera.channels, geometry, file)
         if config.trigger == "hardware":
-            text = "opens and takes its features; waits for its hardware trigger"
+            text = (
+                "opens and takes its features; waits for its hardware trigger, and the line tells with the first picture when "
+                "they carry no time stamp"
+            )
             if math.isfinite(config.stall_s):
                 return Finding("camera", "ok", text)
             mend = "set camera.stall_ms to more than the line's longest pause"

@@ -89,7 +89,11 @@ THREADS = (
 VERDICTS = Socket("verdicts", "line", "PUB", "publish.verdicts", "messages by topic, to whoever listens")
 SNAPSHOT = Socket("snapshot", "line", "ROUTER", "publish.snapshot", "answers what a subscriber has missed")
 ORDERS = Socket(
-    "orders", "line", "ROUTER", "abstract: tfa-inspect-LINE-DIGEST", "change-overs, alarms and doubts from this box; one owner a camera"
+    "orders",
+    "line",
+    "ROUTER",
+    "abstract: tfa-inspect-LINE-DIGEST",
+    "change-overs, alarms and doubts from this box; one owner a camera",
 )
 CHANNEL = Socket("channel", "camera", "SEQPACKET", "a pair, inherited", "orders to the camera, its reports to the line")
 TRIGGER = Socket(

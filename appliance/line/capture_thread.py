@@ -16,6 +16,10 @@ from appliance.messages.notices import Notify
 from appliance.messages.part_numbers import PartNumbers
 from appliance.messages.schema import Reason
 
+UNSTAMPED = (
+    "the camera's pictures carry no time stamp: the deadline counts from when one was read, and not from when it was taken"
+)
+
 
 class Capture:
     """Captures for a line, from `start` until ``stop`` is set, the replay is over, or so many parts are submitted."""
@@ -37,6 +41,8 @@ class Capture:
         self._stop, self._notify, self._parts = stop, notify, parts
         self._deadline_ns = decision.deadline_ms * 1_000_000
         self._submitted = 0
+        # A picture that waits in the driver is young by the clock of this box; only its own stamp tells.
+        self._wants_stamp = config.trigger == "hardware"
         self._moved_s = time.monotonic()  # when the present step began
         self._thread = threading.Thread(target=self._run, name=CAPTURE.name, daemon=True)
         self._gone = camera.state == "gone"
@@ -102,6 +108,10 @@ class Capture:
                 frame.release()
                 continue
             self._submitted += 1
+            if self._wants_stamp and frame.image is not None:
+                self._wants_stamp = False
+                if not frame.camera_time:
+                    self._notify("warning", UNSTAMPED)
             part = self._numbers.number(frame.number, frame.recount)
             self._pipeline.submit(frame, frame.captured_ns + self._deadline_ns, refused, self._camera.patient, part)
         if self._parts is not None and self._submitted >= self._parts:

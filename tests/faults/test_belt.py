@@ -46,6 +46,7 @@ class Belt:
             "extra edge, seen late": lambda: self._edge({"picture": "good/000.png", "late_ms": 400}),
             "edge that the camera does not hear": lambda: self._edge({"picture": None}),
             "not an edge": lambda: self._edge("?"),
+            "camera's counter set back": lambda: self._edge({"picture": None, "counted": 0}),
             "bridge killed": lambda: self._killed("plc"),
             "line killed": lambda: self._killed("run"),
             "PLC killed": lambda: self._killed("plc-sim"),

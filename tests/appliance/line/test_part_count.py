@@ -220,6 +220,25 @@ def test_a_deadline_of_30_ms_is_held_with_an_engine_that_hangs(
     assert all(before.part_id + 1 == after.part_id for before, after in pairwise(verdicts))
 
 
+@pytest.mark.parametrize(("camera_time", "warned"), [(0, True), (123_456, False)])
+def test_pictures_without_a_time_stamp_are_told_of_once(
+    make_line: MakeLine,
+    recipe: Recipe,
+    made_engine: MadeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    camera_time: int,
+    warned: bool,
+) -> None:
+    camera = ScriptedCamera()
+    monkeypatch.setattr("appliance.line.equipment.SupervisedCamera", lambda *_: camera)
+    with running(hardware(make_line, recipe, spacing_ms=700)) as made:
+        for number in (1, 2):
+            camera.frames.put(Frame(number, time.monotonic_ns(), camera_time, PICTURE.copy()))
+        wait_for(lambda: len(given(made)) == 2, "two verdicts")
+        texts = [event.text for event in list(made.events) if isinstance(event, Notice) and "no time stamp" in event.text]
+    assert len(texts) == warned
+
+
 # What a line must have, or it is not started
 
 
