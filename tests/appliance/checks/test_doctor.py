@@ -165,8 +165,8 @@ def test_a_hardware_triggered_camera_is_opened_but_not_waited_for(
 ) -> None:
     camera = {"kind": "pylon", "serial": "0815-0000", "features": emulated(parts_folder)}
     text = (
-        "opens and takes its features; waits for its hardware trigger, and the line tells with the first picture when they carry "
-        "no time stamp"
+        "opens and takes its features; waits for its hardware trigger, and the line tells with the first picture when "
+        "they carry no time stamp"
     )
     finding = findings(make_line(recipe=recipe.folder, camera=camera | {"stall_ms": 60_000}))["camera"]
     assert (finding.outcome, finding.text) == ("ok", text)
