@@ -45,6 +45,7 @@ JOURNAL_RETRY_S: Annotated[float, "between two tries to write to a disk that ref
 JOURNAL_SLOW_S: Annotated[float, "the oldest verdict waits for its row: the alarm journal-slow begins"] = 5.0
 JOURNAL_CAUGHT_UP_S: Annotated[float, "it waits less than this: the alarm is over"] = 1.0
 CHALLENGE_LOOK_S: Annotated[float, "between two looks at whether a challenge is due"] = 10.0
+PART_COUNT_AGAIN_S: Annotated[float, "between two alarms part-count; what comes sooner stands in the log"] = 10.0
 
 # The bridge and the PLC
 PLC_PERIOD_S: Annotated[float, "between two exchanges with the PLC, at the latest"] = 0.05

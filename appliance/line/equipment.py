@@ -38,7 +38,7 @@ class Equipment:
 
         Raises UserError kinds; nothing stays open then.
         """
-        self._line = line
+        self._line, self._notify = line, notify
         config = line.config
         need_safe_trigger(line)
         with ExitStack() as opened:
@@ -66,7 +66,7 @@ class Equipment:
             self.pipeline = Pipeline(loaded)
             opened.callback(self.pipeline.close)
             orders = take_orders(self.publisher.context, line.name, config.publish, line.file)
-            self.change_over = ChangeOver(orders, self.pipeline, self._load, notify, self.publisher.numbers.ask)
+            self.change_over = ChangeOver(orders, self.pipeline, self._load, notify, self._count_anew)
             opened.pop_all()
         if config.challenge and config.challenge.every_hours:
             self.challenge_watch = ChallengeWatch(
@@ -83,6 +83,13 @@ class Equipment:
         self.camera.close()
         self.publisher.close()
         self.recorder.close()
+
+    def _count_anew(self, why: str) -> None:
+        """The PLC's count is another than the line's; only of triggers that the PLC fires does it tell anything."""
+        if self._line.config.camera.trigger == "hardware":
+            self.publisher.numbers.ask(why)
+        else:
+            self._notify("warning", f"{why}; camera.trigger is not hardware: the PLC does not trigger this line", "part-count")
 
     def _load(self, folder: Path) -> LoadedRecipe:
         return LoadedRecipe(recipe_of(self._line, folder), self._line.config.engine, Bound.of(self._line))

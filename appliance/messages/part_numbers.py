@@ -6,10 +6,12 @@ epoch, and is told: nobody may go on counting from a number that is in doubt.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from typing import NamedTuple
 
+from appliance.host.time_limits import PART_COUNT_AGAIN_S
 from appliance.messages.notices import Notify
 
 
@@ -31,6 +33,7 @@ class PartNumbers:
         self.settled = self.counted  # the newest part that has its verdict
         self._newest_frame: int | None = None
         self._asked: deque[str] = deque()  # by any thread
+        self._alarmed_s = -math.inf
 
     # For capture
 
@@ -48,7 +51,12 @@ class PartNumbers:
         """Count parts from 1 again; parts that have no verdict yet are in doubt."""
         self.counted = PartNumber(max(self.counted.epoch + 1, time.time_ns() // 1_000_000), 0)
         self._newest_frame = None
-        self._notify("warning", f"{why}: parts are counted anew", "part-count")
+        text, now_s = f"{why}: parts are counted anew", time.monotonic()
+        if now_s - self._alarmed_s >= PART_COUNT_AGAIN_S:
+            self._alarmed_s = now_s
+            self._notify("warning", text, "part-count")
+        else:
+            self._notify("info", text)  # for the log: a bad cable would raise alarms without end
 
     def begin_what_was_asked(self) -> None:
         """Begin one epoch for all that `ask` was told."""

@@ -34,12 +34,13 @@ from appliance.messages.schema import (
 from appliance.messages.subscriber import Liveness, Message, Subscriber
 from appliance.plc import Plc, PlcError
 from appliance.plc.handshake import Handshake, Status
-from appliance.plc.image import STATE_CODES, VERDICT_CODES, PlcBlock, Slot
+from appliance.plc.image import DOUBTS, STATE_CODES, VERDICT_CODES, PlcBlock, Slot
 
 TELL_PERIOD_S = 5.0  # between two notices of withdrawn results
 MESSAGES_AT_ONCE = 64
 VALID_STATES = ("running", "not-calibrated", "stopping")
 U32 = 0xFFFF_FFFF
+_DOUBTS = {code: why for why, code in DOUBTS.items()}
 
 
 class RaisesAlarms(Protocol):
@@ -78,7 +79,7 @@ class Bridge:
         self._plc_heard_s = 0.0
         self._plc_silent = False
         self._plc_lost = self._alarm_raised = False
-        self._lost = self._withdrawn = 0
+        self._lost = self._withdrawn = self._doubt = 0
 
     def run(self, stop: Stop) -> None:
         """Carry results until ``stop`` is set; then tell the PLC that nothing is valid any more."""
@@ -134,6 +135,7 @@ class Bridge:
             return
         self.handshake.confirm(plc)
         self._watch(plc)
+        self._tell_doubt(plc.doubt)
         if why := self.handshake.disagreement(plc):
             self._say("error", f"{why}: every part is a reject until both count the same again", {})
             self._count_anew(why)
@@ -176,6 +178,13 @@ class Bridge:
                 self._plc_silent = True
                 self._say("error", text, {})
             self._lose_plc(text)
+
+    def _tell_doubt(self, doubt: int) -> None:
+        """Say why the PLC rejects every part, when that changes."""
+        if doubt != self._doubt:
+            self._doubt = doubt
+            why = _DOUBTS.get(doubt, f"Plc.Doubt {doubt}")
+            self._say("info", f"the PLC rejects every part: {why}" if doubt else "the PLC takes results again", {})
 
     def _lose_plc(self, text: str) -> None:
         """Raise the alarm, as soon as there is a line to raise it, once for each absence."""

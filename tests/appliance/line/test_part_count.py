@@ -148,9 +148,13 @@ def test_a_verdict_on_anothers_picture_is_a_reject_and_a_new_epoch(
     assert verdicts[2].epoch > verdicts[1].epoch == verdicts[0].epoch
 
 
-def test_the_plcs_word_begins_a_new_epoch_which_is_published_without_a_frame(
-    line: Line, camera: ScriptedCamera, made_engine: MadeEngine
+@pytest.mark.parametrize("trigger", ["hardware", "software"])
+def test_the_plcs_word_begins_a_new_epoch_where_it_fires_the_triggers(
+    make_line: MakeLine, recipe: Recipe, made_engine: MadeEngine, monkeypatch: pytest.MonkeyPatch, trigger: str
 ) -> None:
+    camera = ScriptedCamera()
+    monkeypatch.setattr("appliance.line.equipment.SupervisedCamera", lambda *_: camera)
+    line = hardware(make_line, recipe, trigger=trigger, spacing_ms=700)
     sender, subscriber = OrderSender(orders_address(line.name, line.config.publish)), listen(line)
     heard: list[object] = []
     try:
@@ -158,20 +162,26 @@ def test_the_plcs_word_begins_a_new_epoch_which_is_published_without_a_frame(
             camera.take(1)
             wait_for(lambda: len(given(made)) == 1, "a verdict")
             wait_for(lambda: sender.count_anew("the PLC saw more pictures than it fired triggers"), "the line to hear it")
-            wait_for(lambda: told(made), "the new epoch")
+            wait_for(lambda: told(made), "the doubt to be told")
             (verdict,) = given(made)
 
-            def new_epoch() -> bool:
+            def alarm_and_heartbeat() -> bool:
                 heard.append(subscriber.receive(0.2))
-                return isinstance(heard[-1], Heartbeat) and heard[-1].epoch > verdict.epoch
+                return any(isinstance(one, Alarm) for one in heard) and isinstance(heard[-1], Heartbeat)
 
-            wait_for(new_epoch, "a heartbeat of it")
-            assert (heard[-1].seq, heard[-1].seen) == (0, 0)
+            wait_for(alarm_and_heartbeat, "the alarm, and a heartbeat after it")
     finally:
         sender.close()
         subscriber.close()
-    alarms = [one for one in heard if isinstance(one, Alarm)]
-    assert [(one.severity, one.kind) for one in alarms] == [("warning", "part-count")]
+    last = heard[-1]
+    assert isinstance(last, Heartbeat)
+    if trigger == "hardware":
+        assert last.epoch > verdict.epoch, "published without a frame"
+        assert (last.seq, last.seen) == (0, 0)
+    else:
+        assert (last.epoch, last.seq, last.seen) == (verdict.epoch, 1, 1)
+    alarms = [one for one in heard if isinstance(one, Alarm) and one.kind == "part-count"]
+    assert [one.severity for one in alarms] == ["warning"]
 
 
 def test_a_picture_is_told_long_before_its_verdict(line: Line, camera: ScriptedCamera, made_engine: MadeEngine) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from appliance.host.time_limits import PART_COUNT_AGAIN_S
 from appliance.messages.part_numbers import PartNumber, PartNumbers
 
 
@@ -63,6 +64,24 @@ def test_what_others_ask_for_begins_one_epoch(numbers: PartNumbers, told: list[t
     assert numbers.counted == PartNumber(numbers.counted.epoch, 0)
     assert numbers.counted.epoch > first.epoch
     assert [text for _, text, _ in told] == ["the PLC says so; so does the verdict: parts are counted anew"]
+
+
+def test_many_new_epochs_are_one_alarm_and_all_stand_in_the_log(
+    numbers: PartNumbers, told: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("appliance.messages.part_numbers.time.monotonic", lambda: now_s)
+    for i in range(3):
+        numbers.begin_epoch(str(i))
+    now_s += PART_COUNT_AGAIN_S
+    numbers.begin_epoch("later")
+    assert [(severity, kind) for severity, _, kind in told] == [
+        ("warning", "part-count"),
+        ("info", ""),
+        ("info", ""),
+        ("warning", "part-count"),
+    ]
+    assert [text.partition(":")[0] for _, text, _ in told] == ["0", "1", "2", "later"]
 
 
 def test_a_verdict_is_doubted_unless_it_is_the_next_parts_and_of_its_own_frame(numbers: PartNumbers) -> None:
