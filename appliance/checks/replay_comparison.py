@@ -27,7 +27,7 @@ from engines.pictures.images import read_image
 # The same engine on the same box gives the same bits; float32 sums taken in another order, as another number of cores
 # takes them, still agree to this, relative to the score.
 TOLERANCE = 1e-5
-CIRCUMSTANCES = ("late", "overrun", "no-image", "stopping")  # reasons that the picture does not decide
+CIRCUMSTANCES = ("late", "overrun", "no-image", "stopping", "miscounted")  # reasons that the picture does not decide
 COMPARED = ("verdict", "reason", "score", "template", "regions")
 CONDITIONS = ("recipe", "engine", "threshold")  # where these differ, not all of the above can be the same
 IGNORED = tuple(name for name in Verdict.__struct_fields__ if name not in COMPARED + CONDITIONS)
