@@ -68,6 +68,7 @@ ALIVE = Thread("alive", "camera", "tells that the process lives, also while the 
 MODBUS_SERVER = Thread("modbus server", "bridge", "answers the PLC", 'plc.kind = "modbus-server"')
 OPCUA_SERVER = Thread("opc ua server", "bridge", "answers the PLC", 'plc.kind = "opcua"')
 OPCUA_CLIENT = Thread("opc ua client", "plc-sim", "asks the bridge", 'plc.kind = "opcua"')
+EXCHANGES = Thread("exchanges", "plc-sim", "exchanges blocks with the bridge")
 THREADS = (
     Thread(MAIN, "line", "starts and ends the line, prints what it tells, feeds the watchdog"),
     CAPTURE,
@@ -84,6 +85,7 @@ THREADS = (
     MODBUS_SERVER,
     OPCUA_SERVER,
     OPCUA_CLIENT,
+    EXCHANGES,
 )
 
 VERDICTS = Socket("verdicts", "line", "PUB", "publish.verdicts", "messages by topic, to whoever listens")

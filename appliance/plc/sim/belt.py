@@ -19,6 +19,7 @@ from appliance.plc.iec.program import Instance, parse
 from appliance.plc.image import DOUBTS, LineBlock, PlcBlock, decode_plc, encode_line
 
 SENSOR_S = 0.03  # a part is before a sensor for so long, or for two cycles
+NUMBERS = 1 << 32  # of the belt's position, in ms
 EVERY = 20  # triggers, of which a fault spoils one
 _DOUBTS = {code: why for why, code in DOUBTS.items()}
 
@@ -97,6 +98,8 @@ class BeltStation:
         self._kinds = {good: [name for name, is_good in kinds if is_good == good] for good in (True, False)}
         self._program = parse(files("appliance.plc").joinpath("program.st").read_text(encoding="ascii"))
         self._plc = Instance(self._program)
+        self._gate_ms = round(self.settings.travel_s * 1e3)
+        self._slack_ms = max(1, round(self.settings.spacing_s * 400))  # two parts are told apart
         self._way: deque[Part] = deque()
         self._made = self._fired = 0
         self._next_s: float | None = None
@@ -132,6 +135,9 @@ class BeltStation:
             FirstCycle=self._first,
             Picture=timedelta(seconds=self.settings.picture_s),
             Travel=timedelta(seconds=self.settings.travel_s + 2 * SENSOR_S),
+            Position=round(now_s * 1e3) % NUMBERS,  # the belt never stands
+            Nearest=self._gate_ms - self._slack_ms,
+            Farthest=self._gate_ms + self._slack_ms,
         )
         self._first = False
         self._block = decode_plc(self._program.encode("InspectPlc", plc["Plc"]))

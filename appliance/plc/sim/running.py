@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from appliance.host.process_table import EXCHANGES
 from appliance.host.service_manager import Stop
 from appliance.messages.clock import utc_now
 from appliance.messages.schema import ReasonCode
@@ -114,50 +116,65 @@ class Simulation:
     ) -> None:
         """``tell`` takes what happens, with UTC and monotonic time."""
         self._side, self._station, self._cycle_s, self._fault, self._tell = side, station, cycle_s, fault, tell
-        self._line = LineBlock()
+        self._line, self._block = LineBlock(), PlcBlock()
         self._connected = False
-        self._retry_at_s = 0.0
         self._trouble = ""
+        self._ended = threading.Event()
+        self._failure: BaseException | None = None
 
     def run(self, stop: Stop) -> None:
         """Work until ``stop`` is set, or the work is done."""
         self._note({"event": "started"})
+        exchanges = threading.Thread(target=self._communicate, name=EXCHANGES.name)
+        exchanges.start()
         next_s = time.monotonic()
         try:
-            while not stop.is_set() and not self._station.over:
-                self._exchange()
+            while not stop.is_set() and not self._station.over and self._failure is None:
+                self._show()
                 for event in self._station.cycle(self._line, time.monotonic()):
                     self._note(event)
                 next_s = max(next_s + self._cycle_s, time.monotonic())
                 time.sleep(max(0.0, next_s - time.monotonic()))
         finally:
+            self._ended.set()
+            exchanges.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _communicate(self) -> None:
+        """In a thread of its own: a PLC's program does not wait for its network."""
+        try:
+            while not self._ended.wait(self._cycle_s):
+                self._exchange()
+        except BaseException as error:  # noqa: BLE001 - raised by `run`, in its caller's thread
+            self._failure = error
+        finally:
             self._side.close()
 
     def _exchange(self) -> None:
         """Show and read; a bridge that is away leaves what was read last, whose heartbeat stands still."""
-        if not self._connected and time.monotonic() < self._retry_at_s:
-            return
         try:
             if not self._connected:
                 self._side.connect()
                 self._connected = True
                 self._note({"event": "connected"})
-            self._line = self._side.exchange(self._shown())
+            self._line = self._side.exchange(self._block)
         except PlcError as error:
             if self._connected or str(error) != self._trouble:
                 self._trouble = str(error)
                 self._note({"event": "lost", "text": self._trouble})
             self._connected = False
             self._side.close()
-            self._retry_at_s = time.monotonic() + RETRY_S
+            self._ended.wait(RETRY_S)
 
-    def _shown(self) -> PlcBlock:
+    def _show(self) -> None:
+        """What the next exchange shows."""
         block = self._station.block
         if self._fault == "stands-still":
             block = replace(block, heartbeat=0, epoch=0, part_id=0)
         elif self._fault == "never-acknowledges":
             block = replace(block, epoch=0, part_id=0)
-        return block
+        self._block = block
 
     def _note(self, what: dict[str, object]) -> None:
         self._tell({"time": utc_now(), "monotonic": time.monotonic()} | what)

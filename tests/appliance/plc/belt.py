@@ -33,6 +33,7 @@ CYCLE_MS = 10  # of the PLC; all the rest moves in the same steps
 START_MS = 800  # beyond travel: the program synchronises before the first part comes
 SENSOR_MS = 30  # a part is before a sensor for so long
 FAULTS = ("write lost", "write delayed", "answer lost", "old answer", "torn")  # of one exchange
+POSITION = 2**32 - 5_000  # of the belt at first: its counter begins anew on the way
 UNHEARD = -1  # a picture whose verdict never comes to the bridge has this latency
 
 
@@ -57,6 +58,8 @@ class Belt:
     ignored: set[int] = field(default_factory=set)  # parts whose trigger the camera does not hear
     doubled: set[int] = field(default_factory=set)  # parts whose trigger it hears twice
     slow: dict[int, int] = field(default_factory=dict)  # by part's number: its latency
+    camera_sensor: dict[int, str] = field(default_factory=dict)  # by part's number: misses, flickers
+    gate_sensor: dict[int, str] = field(default_factory=dict)
     unheard: set[int] = field(default_factory=set)  # parts whose verdict never comes to the bridge
     first_cycle_wired: bool = True
     half_read: set[int] = field(default_factory=set)  # part ids whose result is read once while it is written
@@ -90,10 +93,12 @@ class Belt:
         self._answers: deque[bytes] = deque(maxlen=300)
         self.heartbeats: list[int] = []
         self._decoded: tuple[bytes, Struct | None] = b"", None
-        self._limits = {
+        self._limits: dict[str, object] = {
             "Picture": timedelta(milliseconds=self.picture_limit_ms),
             "Travel": timedelta(milliseconds=self.travel_ms + 2 * SENSOR_MS),
         }
+        slack_ms = min(30, self.spacing_ms // 2 - CYCLE_MS)
+        self._limits |= {"Nearest": self.travel_ms - slack_ms, "Farthest": self.travel_ms + slack_ms}
         self.start_plc()
 
     # What a scenario may do
@@ -121,6 +126,11 @@ class Belt:
         newest = self.way[-1] if self.way else None
         return newest if newest and not newest.hidden and self.now_ms - newest.at_camera_ms < SENSOR_MS else None
 
+    def without_position(self) -> Belt:
+        """The program is not told how far the belt has moved."""
+        self._limits = {name: value for name, value in self._limits.items() if name not in ("Nearest", "Farthest")}
+        return self
+
     # What happens
 
     def run(self) -> Belt:
@@ -142,7 +152,7 @@ class Belt:
         at_camera = self.before_camera()
         at_gate = self.way[0] if self.way and self.now_ms >= self.way[0].at_camera_ms + self.travel_ms else None
         if now >= self.plc_stands_until_ms:
-            self._cycle(at_camera is not None, at_gate is not None)
+            self._cycle(self._sensed(at_camera, self.camera_sensor), self._sensed(at_gate, self.gate_sensor))
             heard = now - self.line.heard_ms <= ms(PLC_KNOWS_S) and self.line.state != "starting"
             self.blind_ms += CYCLE_MS * (self.plc["Synchronised"] and not heard)
             if self.plc["FireTrigger"] and at_camera:
@@ -151,6 +161,14 @@ class Belt:
                 self._let_go(at_gate)
         if at_gate and now >= at_gate.at_camera_ms + self.travel_ms + SENSOR_MS:
             self.way.popleft()
+
+    def _sensed(self, part: Part | None, faults: dict[int, str]) -> bool:
+        """What a sensor says; a part of its faults is missed, or its light flickers in the middle of it."""
+        if part is None:
+            return False
+        fault = faults.get(self.all.index(part) + 1) if faults else None
+        since_ms = self.now_ms - part.at_camera_ms - (self.travel_ms if faults is self.gate_sensor else 0)
+        return fault is None or (fault == "flickers" and since_ms != CYCLE_MS)
 
     def _feed(self) -> None:
         if len(self.all) >= self.parts or self.now_ms < self.coming_ms or (self.feed_obeys and self.plc["ClearBelt"]):
@@ -246,6 +264,7 @@ class Belt:
             Line=line,
             PartAtCamera=at_camera,
             PartAtEjector=at_gate,
+            Position=(POSITION + self.now_ms) % 2**32,
             **self._limits,
             **{"FirstCycle": False, "PartsMoved": False} | inputs,
         )

@@ -99,6 +99,27 @@ def verdicts_late(belt: Belt, dice: random.Random) -> None:
     belt.slow |= dict.fromkeys(range(first, first + dice.choice((1, 5))), belt.deadline_ms + 50)
 
 
+def camera_sensor_misses(belt: Belt, _dice: random.Random) -> None:
+    belt.camera_sensor[len(belt.all) + 1] = "misses"
+
+
+def camera_sensor_flickers(belt: Belt, _dice: random.Random) -> None:
+    belt.camera_sensor[len(belt.all) + 1] = "flickers"
+
+
+def gate_sensor_misses(belt: Belt, _dice: random.Random) -> None:
+    belt.gate_sensor[len(belt.all) + 1] = "misses"
+
+
+def gate_sensor_flickers(belt: Belt, _dice: random.Random) -> None:
+    belt.gate_sensor[len(belt.all) + 1] = "flickers"
+
+
+def plc_held_up(belt: Belt, dice: random.Random) -> None:
+    """No cycle for so long, and no restart: edges of both sensors are missed."""
+    belt.plc_stands_until_ms = belt.now_ms + dice.choice((50, 200, 1000))
+
+
 def connection_bad(belt: Belt, _dice: random.Random) -> None:
     belt.connection = 0.3
     belt.at(500, lambda: setattr(belt, "connection", 0.0))
@@ -124,4 +145,9 @@ KINDS: dict[str, Disturb] = {
     "exchanges with the PLC lost, delayed, torn, out of date": connection_bad,
     "a verdict lost on its way": verdict_lost,
     "verdicts late": verdicts_late,
+    "the camera's sensor misses a part": camera_sensor_misses,
+    "the camera's sensor sees a part twice": camera_sensor_flickers,
+    "the gate's sensor misses a part": gate_sensor_misses,
+    "the gate's sensor sees a part twice": gate_sensor_flickers,
+    "the PLC is held up for 50 to 1,000 ms": plc_held_up,
 }

@@ -46,6 +46,27 @@ def two_taken_away(belt: Belt) -> None:
     belt.inputs["PartsMoved"] = True
 
 
+def taken_away_unnoticed(belt: Belt) -> None:
+    belt.way.popleft()
+
+
+def put_among_others(belt: Belt) -> None:
+    """A bad part is put down behind the camera, in the middle between two others; nobody says so."""
+    before = belt.way[-1]
+    part = Part(good=False, at_camera_ms=before.at_camera_ms - belt.spacing_ms // 2, hidden=True)
+    belt.all.insert(-1, part)
+    belt.way.insert(len(belt.way) - 1, part)
+
+
+def held_up(belt: Belt) -> None:
+    """The PLC does nothing from one part before its gate, which is open, to the next."""
+    part = belt.way[0]
+    assert part.good
+    assert belt.plc["OpenGate"]
+    belt.way[1].good = False
+    belt.plc_stands_until_ms = belt.way[1].at_camera_ms + belt.travel_ms
+
+
 def exchanged(belt: Belt) -> None:
     """A good part that stands before the open gate becomes a bad one."""
     part = belt.way[0]
@@ -206,6 +227,9 @@ BELTS: dict[str, Callable[[Program], Belt]] = {
     "triggers are lost": lambda program: dense(program, parts=90, ignored={20}),
     "pictures are lost": lambda program: dense(program, parts=90, events={20: lost_picture}),
     "pictures are late": lambda program: dense(program, parts=90, events={20: late_picture}),
+    "a part is taken away, and nobody says so": lambda program: dense(program, parts=90, events={20: taken_away_unnoticed}),
+    "a part is put among others, and nobody says so": lambda program: dense(program, parts=90, events={20: put_among_others}),
+    "the PLC is held up": lambda program: dense(program, parts=60, travel_ms=1190, events={28: held_up}),
     "parts closer than their pictures take": lambda program: dense(
         program, spacing_ms=50, parts=150, picture_limit_ms=130, picture_ms=(90, 110), events={20: extra_picture}
     ),

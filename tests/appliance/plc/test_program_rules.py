@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from appliance.plc.iec.program import Program, parse
+from tests.appliance.plc.belt import Belt
 from tests.appliance.plc.scenarios import BELTS, PROGRAM, SOURCE
 
 pytestmark = pytest.mark.slow
@@ -20,7 +21,13 @@ class Without:
     what: str
     belt: str
     replaced: dict[str, str]
+    position: bool = field(default=False, kw_only=True)  # whether the program is told how far the belt has moved
     effect: str  # bad: a bad part is let go; lost: more good parts are rejected; blind: it says that it knows, and does not
+
+    def on_its_belt(self, program: Program) -> Belt:
+        """What becomes of it."""
+        belt = BELTS[self.belt](program)
+        return (belt if self.position else belt.without_position()).run()
 
     @property
     def program(self) -> Program:
@@ -77,6 +84,11 @@ WITHOUT = (
         {"    IF Last = First THEN": "    IF FALSE THEN"},
         "bad",
     ),
+    Without(3, "Farthest", "a part is taken away, and nobody says so", {" OR Moved > Farthest)": ")"}, "bad", position=True),
+    Without(
+        3, "Nearest", "a part is put among others, and nobody says so", {"(Moved < Nearest OR ": "("}, "bad", position=True
+    ),
+    Without(3, "a cycle held up", "the PLC is held up", {"Moved > Farthest - Nearest": "FALSE"}, "bad", position=True),
     Without(
         4,
         "no trigger unless synchronised",
@@ -118,7 +130,7 @@ WITHOUT = (
 
 @pytest.mark.parametrize("piece", WITHOUT, ids=lambda piece: f"{piece.rule} {piece.what}")
 def test_without_a_rule_a_bad_part_is_let_go_or_good_ones_are_lost(piece: Without) -> None:
-    belt, whole = BELTS[piece.belt](piece.program).run(), BELTS[piece.belt](PROGRAM).run()
+    belt, whole = piece.on_its_belt(piece.program), piece.on_its_belt(PROGRAM)
     if piece.effect == "bad":
         assert belt.bad_let_go > 0
     elif piece.effect == "blind":
