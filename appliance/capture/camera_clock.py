@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from appliance.capture import CameraLostError
+
 DRIFT = 1e-4  # how fast two clocks may part: twice what quartzes do
+LAG_NS = 20_000_000  # more than exposures and transfers of one camera differ by
 WAITED_FOR = 8  # pictures in a row that were waited for, and so not read late: more of them do not come late by chance
 
 
@@ -33,6 +36,8 @@ class CameraClock:
 
         ``camera_ns``: its stamp, None where it has none.  ``waited``: nothing was there when we began to wait for it.
         ``sure``: false for a broken picture, whose stamp may be that of an earlier one.
+
+        Raises CameraLostError when pictures come late one after the other: whether they lag, only opening it anew can tell.
         """
         mapped: int | None = read_ns
         if camera_ns is not None and camera_ns != self._camera_ns:  # a clock that stands still tells nothing
@@ -52,8 +57,13 @@ class CameraClock:
             drifted = int((read_ns - self._read_ns) * DRIFT)
             self._offset_ns = min(difference, self._offset_ns + drifted)
         self._camera_ns, self._read_ns = camera_ns, read_ns
-        # Pictures that were waited for, and all seem old: it is the clock that was set back, by less than a period.
+        # Pictures that were waited for, and all seem old: by drift, if by little; else the camera lags, or its clock was set.
         self._waited_ns = [*self._waited_ns, difference - self._offset_ns][-WAITED_FOR:] if waited else []
         if len(self._waited_ns) == WAITED_FOR and (too_old := min(self._waited_ns)) > 0:
+            if too_old > LAG_NS:
+                late = f"its last {WAITED_FOR} pictures all came {too_old / 1e6:.0f} ms late"
+                raise CameraLostError(
+                    f"the camera's time stamps say that {late}: it lags, or its clock was set; it is opened anew"
+                )
             self._offset_ns += too_old
             self._waited_ns.clear()

@@ -89,7 +89,7 @@ class SimulatedCamera:
         self._counter, self._camera_clock, self._clock = FrameCounter(), CameraClock(), TriggerClock(config.rate)
         self._decoder = msgspec.json.Decoder(Edge)
         self._edges = self._pictures = 0
-        self._late: deque[tuple[float, str, int, int]] = deque()  # when it comes, which, its number, when it was taken
+        self._late: deque[tuple[float, str, int, int, int]] = deque()  # when it comes, which, its number, when taken, its stamp
         self._kept: dict[str, Pixels] = {}
         self._names: list[str] = []
 
@@ -119,8 +119,7 @@ class SimulatedCamera:
         until = time.monotonic() + timeout_s
         while (left_s := until - time.monotonic()) > 0:
             if self._late and self._late[0][0] <= time.monotonic():
-                _, name, number, taken_ns = self._late.popleft()
-                return self._brought(name, number, taken_ns, 0)
+                return self._brought(*self._late.popleft()[1:])
             if self._late:
                 left_s = min(left_s, max(0.0, self._late[0][0] - time.monotonic()))
             assert self._wire is not None, "open"
@@ -180,7 +179,7 @@ class SimulatedCamera:
         number = self._edges if self._config.trigger_counter else self._pictures
         if edge.late_ms or self._late:  # a picture does not overtake the one before
             due_s = max(time.monotonic() + edge.late_ms / 1e3, self._late[-1][0] if self._late else -math.inf)
-            self._late.append((due_s, edge.picture, number, taken_ns))
+            self._late.append((due_s, edge.picture, number, taken_ns, camera_ns))
             return []
         return self._brought(edge.picture, number, taken_ns, camera_ns)
 

@@ -19,6 +19,7 @@ CAMERAS = {  # kind: module with the struct of its table and `connect`; see `app
     "replay": "appliance.capture.replay_camera",
     "simulated": "appliance.capture.simulated_camera",
 }
+NO_TRIGGERS = ("frameid", "framecounter", "timestamp", "blockid")  # in the name of a chunk that counts no triggers
 Trigger = Literal["hardware", "software", "free"]
 FeatureValue = bool | int | float | str
 
@@ -39,6 +40,11 @@ class AnyCameraConfig(KindTable):
     def counted(self) -> bool:
         """Whether triggers are known here also while the camera is gone."""
         return True
+
+    @property
+    def parts_apart_s(self) -> float:
+        """The shortest time between two parts that an outside trigger is for, in seconds; 0 where it is not stated."""
+        return 0.0
 
     @property
     def stall_s(self) -> float:
@@ -81,6 +87,16 @@ class CameraConfig(AnyCameraConfig, msgspec.Struct, frozen=True, forbid_unknown_
         """Refuse a counter of triggers that do not come from outside."""
         if self.trigger_counter is not None and self.trigger != "hardware":
             raise ValueError('trigger_counter goes with trigger = "hardware": all others are counted here')
+        if any(word in (self.trigger_counter or "").lower() for word in NO_TRIGGERS):
+            raise ValueError(
+                f'trigger_counter = "{self.trigger_counter}" counts pictures or time, and no trigger that the camera ignores; '
+                "name the chunk of a counter of the trigger's input"
+            )
+
+    @property
+    def parts_apart_s(self) -> float:
+        """See `AnyCameraConfig.parts_apart_s`."""
+        return (self.spacing_ms or 0) / 1e3 if self.trigger == "hardware" else 0.0
 
     @property
     def stall_s(self) -> float:

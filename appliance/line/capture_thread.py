@@ -16,6 +16,7 @@ from appliance.messages.notices import Notify
 from appliance.messages.part_numbers import PartNumbers
 from appliance.messages.schema import Reason
 
+CLOSEST = 0.5  # of the spacing: times are not exact to the millisecond
 UNSTAMPED = (
     "the camera's pictures carry no time stamp: the deadline counts from when one was read, and not from when it was taken"
 )
@@ -43,6 +44,8 @@ class Capture:
         self._submitted = 0
         # A picture that waits in the driver is young by the clock of this box; only its own stamp tells.
         self._wants_stamp = config.trigger == "hardware"
+        self._apart_ns = int(config.parts_apart_s * 1e9)
+        self._taken_ns = 0  # when the last picture was, by the camera's own stamp
         self._moved_s = time.monotonic()  # when the present step began
         self._thread = threading.Thread(target=self._run, name=CAPTURE.name, daemon=True)
         self._gone = camera.state == "gone"
@@ -112,7 +115,20 @@ class Capture:
                 self._wants_stamp = False
                 if not frame.camera_time:
                     self._notify("warning", UNSTAMPED)
-            part = self._numbers.number(frame.number, frame.recount)
+            part = self._numbers.number(frame.number, frame.recount or self._too_soon(frame))
             self._pipeline.submit(frame, frame.captured_ns + self._deadline_ns, refused, self._camera.patient, part)
         if self._parts is not None and self._submitted >= self._parts:
             self._stop.set()
+
+    def _too_soon(self, frame: Frame) -> str | None:
+        """Why this picture can be of no part of its own: parts are never so close; None where it can."""
+        if not self._apart_ns or frame.image is None or not frame.camera_time:
+            return None  # without a stamp two pictures may be read at once, and were not taken so
+        before, self._taken_ns = self._taken_ns, frame.captured_ns
+        apart_ns = frame.captured_ns - before
+        if not before or apart_ns >= CLOSEST * self._apart_ns:
+            return None
+        return (
+            f"two pictures were taken {apart_ns / 1e6:.0f} ms apart, and parts are {self._apart_ns / 1e6:.0f} ms apart or more "
+            "(camera.spacing_ms): the camera was triggered once too often"
+        )

@@ -47,6 +47,7 @@ class Handshake:
         self._settled: PlcBlock | None = None  # what the PLC has done with, as far as it was heard
         self._heartbeat = 0
         self._overrun = False
+        self._heard = False  # of the line, since the block that was built last
         self._doubt = 0, 0  # of the PLC, and in which epoch
         self.acknowledged = 0
         self.withdrawn = 0
@@ -73,6 +74,7 @@ class Handshake:
             self._waiting.clear()
             self._ring = [None] * SLOTS
             self._epoch, self._newest, self._seen = epoch, 0, 0
+        self._heard = True
         self._newest = max(self._newest, newest)
         self._seen = max(self._seen, seen, newest)
 
@@ -103,8 +105,9 @@ class Handshake:
         if self._settled is not None:
             self._fill()
         self._shown_empty = [offer is None for offer in self._ring]
+        beats, self._heard = self._heard or not status.valid, False
         return LineBlock(
-            heartbeat=self._beat(),
+            heartbeat=self._beat() if beats else self._heartbeat,
             state=status.state,
             valid=int(status.valid),
             simulated=int(status.simulated),

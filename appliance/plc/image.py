@@ -42,7 +42,7 @@ class Field:
 
 
 LINE_FIELDS = (
-    Field("heartbeat", "Heartbeat", "H", "counts up with each writing, every 50 ms at the latest"),
+    Field("heartbeat", "Heartbeat", "H", "counts up with each writing since the line was heard, every 150 ms at the latest"),
     Field("state", "State", "H", "of the line: " + ", ".join(f"{code} {name}" for name, code in STATE_CODES.items())),
     Field("valid", "Valid", "H", "1 while the line is heard of and gives verdicts; at 0 every part is a reject"),
     Field("simulated", "Simulated", "H", "1 when the pictures are not of real parts"),

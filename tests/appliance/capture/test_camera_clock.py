@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from appliance.capture import CameraLostError
 from appliance.capture.camera_clock import WAITED_FOR, CameraClock
 
 MS = 1_000_000
@@ -75,13 +76,21 @@ def test_a_clock_that_is_set_far_back_or_on_is_followed_at_once(stamp: int) -> N
     assert max(tell(clock, camera, 100)) < 10
 
 
-def test_a_clock_that_is_set_back_by_less_than_a_period_is_followed_after_some_pictures() -> None:
+@pytest.mark.parametrize("lags", [True, False])
+def test_pictures_that_all_come_late_are_told_and_not_taken_for_fresh_ones(lags: bool) -> None:
+    """Whether the camera lags, or its clock was set back by less than a period, no stamp can tell."""
     clock, camera = CameraClock(), Camera(began=1_000 * S)
     tell(clock, camera, 100)
-    camera.set_to(1_000 * S + (camera.now - START) - 60 * MS)
-    ages = tell(clock, camera, 100)
-    assert max(ages[: WAITED_FOR - 1]) > 50, "as long as they could be late, they are"
-    assert max(ages[WAITED_FOR:]) < 10
+    late = 60 * MS
+    if not lags:
+        camera.set_to(1_000 * S + (camera.now - START) - late)
+    pictures = [(stamp, here + late * lags) for _, stamp, here in camera.pictures(WAITED_FOR)]
+    ages = [(read - clock.captured(stamp, read, waited=True)) / MS for stamp, read in pictures[:-1]]
+    assert min(ages) > 50, "as long as they could be late, they are"
+    with pytest.raises(CameraLostError, match=r"last 8 pictures all came (59|60|61) ms late: it lags, or its clock was set"):
+        clock.captured(*pictures[-1], waited=True)
+    clock.restart()
+    assert max(tell(clock, camera, 20)) < 10, "opened anew, it is as at first"
 
 
 def test_a_backlog_that_does_not_shrink_stays_old() -> None:

@@ -249,6 +249,27 @@ def test_pictures_without_a_time_stamp_are_told_of_once(
     assert len(texts) == warned
 
 
+@pytest.mark.parametrize(("apart_ms", "stamped", "anew"), [(3, True, True), (3, False, False), (700, True, False)])
+def test_two_pictures_closer_than_parts_can_be_are_counted_anew(
+    make_line: MakeLine,
+    recipe: Recipe,
+    made_engine: MadeEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    apart_ms: int,
+    stamped: bool,
+    anew: bool,
+) -> None:
+    camera = ScriptedCamera()
+    monkeypatch.setattr("appliance.line.equipment.SupervisedCamera", lambda *_: camera)
+    with running(hardware(make_line, recipe, spacing_ms=700)) as made:
+        taken_ns = time.monotonic_ns()
+        for number in (1, 2):
+            camera.frames.put(Frame(number, taken_ns + (number - 1) * apart_ms * 1_000_000, number * stamped, PICTURE.copy()))
+        wait_for(lambda: len(given(made)) == 2, "two verdicts")
+        texts = told(made)
+    assert [text.partition(", and parts are")[0] for text in texts] == ["two pictures were taken 3 ms apart"] * anew
+
+
 # What a line must have, or it is not started
 
 

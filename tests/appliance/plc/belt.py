@@ -33,7 +33,6 @@ CYCLE_MS = 10  # of the PLC; all the rest moves in the same steps
 START_MS = 800  # beyond travel: the program synchronises before the first part comes
 SENSOR_MS = 30  # a part is before a sensor for so long
 FAULTS = ("write lost", "write delayed", "answer lost", "old answer", "torn")  # of one exchange
-POSITION = 2**32 - 5_000  # of the belt at first: its counter begins anew on the way
 UNHEARD = -1  # a picture whose verdict never comes to the bridge has this latency
 
 
@@ -65,6 +64,7 @@ class Belt:
     half_read: set[int] = field(default_factory=set)  # part ids whose result is read once while it is written
     feed_obeys: bool = True  # no part comes while the PLC says ClearBelt
     simulated: bool = False  # the pictures are of good parts, whatever lies on the belt
+    position: int = 1_000_000  # of the belt at first
     first_id: int = 1
     connection: float = 0.0  # share of exchanges with the PLC of which a part is lost, delayed, torn or out of date
     seed: int = 7
@@ -127,8 +127,8 @@ class Belt:
         return newest if newest and not newest.hidden and self.now_ms - newest.at_camera_ms < SENSOR_MS else None
 
     def without_position(self) -> Belt:
-        """The program is not told how far the belt has moved."""
-        self._limits = {name: value for name, value in self._limits.items() if name not in ("Nearest", "Farthest")}
+        """The program takes whatever way a part has come."""
+        self._limits |= {"Nearest": 0, "Farthest": 2**32 - 1}
         return self
 
     # What happens
@@ -264,7 +264,7 @@ class Belt:
             Line=line,
             PartAtCamera=at_camera,
             PartAtEjector=at_gate,
-            Position=(POSITION + self.now_ms) % 2**32,
+            Position=(self.position + self.now_ms) % 2**32,
             **self._limits,
             **{"FirstCycle": False, "PartsMoved": False} | inputs,
         )

@@ -21,7 +21,8 @@ from tests.appliance.plc.disturbances import KINDS
 # Milliseconds between two parts, and the share of all parts on such belts.
 SPACINGS = {50: 0.3, 70: 0.15, 100: 0.2, 150: 0.1, 200: 0.1, 300: 0.08, 500: 0.04, 1000: 0.02, 2000: 0.01}
 DEADLINES = (30, 100, 250, 500, 1000)
-CALM_MS = 3_200  # from one disturbance to the next: the belt has come to rest
+STALE_MS = 270
+CALM_MS = 4_200  # from one disturbance to the next: the belt has come to rest
 
 
 @dataclass
@@ -61,7 +62,7 @@ def made_belt(program: Program, spacing_ms: int, deadline_ms: int, parts: int, s
     return Belt(
         program,
         spacing_ms=spacing_ms,
-        travel_ms=round(deadline_ms + 130 + dice.choice((0, 100, 600)), -1),
+        travel_ms=round(max(deadline_ms, STALE_MS) + 130 + dice.choice((0, 100, 600)), -1),
         parts=parts,
         deadline_ms=deadline_ms,
         picture_limit_ms=min(60, spacing_ms - 10),

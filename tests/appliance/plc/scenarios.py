@@ -28,6 +28,12 @@ def dense(program: Program, **more: object) -> Belt:
     return Belt(program, **({"spacing_ms": 100, "travel_ms": 1200, "parts": 60} | more))  # type: ignore[arg-type]
 
 
+def quick(program: Program, **more: object) -> Belt:
+    """A short deadline, and the gate as near as the time budget allows."""
+    short = {"spacing_ms": 500, "travel_ms": 400, "parts": 20, "deadline_ms": 30}
+    return Belt(program, **(short | {"latency_ms": (1, 9), "picture_ms": (15, 16)} | more))  # type: ignore[arg-type]
+
+
 def silence(belt: Belt) -> None:
     belt.line.heard = False
 
@@ -65,6 +71,20 @@ def held_up(belt: Belt) -> None:
     assert belt.plc["OpenGate"]
     belt.way[1].good = False
     belt.plc_stands_until_ms = belt.way[1].at_camera_ms + belt.travel_ms
+
+
+def extra_and_stands(belt: Belt, who: str, for_ms: int) -> None:
+    """An edge just before a bad part's, and then the PLC hears nothing of the bad part's own picture."""
+
+    def stand() -> None:
+        if who == "bridge":
+            belt.bridge_stands_until_ms = belt.now_ms + for_ms
+        else:
+            belt.line.heard = False
+            belt.at(for_ms, partial(sound, belt))
+
+    belt.at(belt.spacing_ms, lambda: belt.line.expose(None, 0))
+    belt.at(belt.spacing_ms + 20, stand)
 
 
 def exchanged(belt: Belt) -> None:
@@ -229,7 +249,17 @@ BELTS: dict[str, Callable[[Program], Belt]] = {
     "pictures are late": lambda program: dense(program, parts=90, events={20: late_picture}),
     "a part is taken away, and nobody says so": lambda program: dense(program, parts=90, events={20: taken_away_unnoticed}),
     "a part is put among others, and nobody says so": lambda program: dense(program, parts=90, events={20: put_among_others}),
+    "the position begins anew": lambda program: dense(program, parts=90, position=2**32 - 6_000),
     "the PLC is held up": lambda program: dense(program, parts=60, travel_ms=1190, events={28: held_up}),
+    "all pictures are late by a little more than a spacing": lambda program: Belt(
+        program, spacing_ms=500, travel_ms=1300, parts=40, deadline_ms=1000, picture_ms=(530, 541)
+    ),
+    "an extra picture, and the bridge stands": lambda program: quick(
+        program, events={5: partial(extra_and_stands, who="bridge", for_ms=420), 6: bad}
+    ),
+    "an extra picture, and the line is not heard": lambda program: quick(
+        program, events={5: partial(extra_and_stands, who="line", for_ms=420), 6: bad}
+    ),
     "parts closer than their pictures take": lambda program: dense(
         program, spacing_ms=50, parts=150, picture_limit_ms=130, picture_ms=(90, 110), events={20: extra_picture}
     ),

@@ -21,9 +21,15 @@ ONLY_BY_POSITION = (
     "a part is taken away, and nobody says so",
     "a part is put among others, and nobody says so",
     "the PLC is held up",
+    "the position begins anew",
 )
 UNDISTURBED = ("far apart", "dense", "very dense", "id 65,536 comes by", "verdicts in bursts", "a result half read")
-LOSES_ALL = ("the pictures are simulated", "the gate is too near", "the gate nearer than pictures take")
+LOSES_ALL = (
+    "the pictures are simulated",
+    "the gate is too near",
+    "the gate nearer than pictures take",
+    "all pictures are late by a little more than a spacing",
+)
 LOSES_MANY = (
     "the PLC restarts and parts keep coming",
     "more parts on the way than there is room for",
@@ -79,7 +85,7 @@ def test_on_random_belts_no_bad_part_is_let_go_and_none_by_anothers_picture(roun
     outcome = run_many(PROGRAM, rounds(15_000, 100_000))
     assert (outcome.bad_let_go, outcome.by_anothers, outcome.lost_undisturbed) == (0, 0, 0)
     assert set(outcome.disturbances) == set(KINDS), "all of them"
-    assert sum(outcome.disturbances.values()) > outcome.parts / 40
+    assert sum(outcome.disturbances.values()) > outcome.parts / 50
     assert outcome.let_go > 0.6 * outcome.good
 
 

@@ -41,11 +41,11 @@ class Without:
 NO_COPY = {"VAR_INPUT\n    Line : InspectLine;": "VAR_IN_OUT\n    Line : InspectLine;\nEND_VAR\nVAR_INPUT\n"}
 ON_THE_WAY = "        OnTheWay[i] := 0; (* parts on the way are rejects *)\n"
 GATE = "IF Synchronised AND Id <> 0 THEN"
-SEEN = " AND (Id < Fired OR Shot.Q)"
+SEEN = " AND (Id < Fired OR Sure.Q)"
 WITHOUT = (
     Without(1, "a copy", "verdicts in bursts", NO_COPY, "lost"),
     Without(2, "Valid", "the line is silent, and no part comes", {"Line.Valid = 1 AND ": ""}, "blind"),
-    Without(2, "the heartbeat", "a bridge that hangs, and a trigger lost", {" AND NOT Still.Q": ""}, "bad"),
+    Without(2, "the heartbeat", "an extra picture, and the bridge stands", {" AND NOT Still.Q": ""}, "bad"),
     Without(2, "Simulated", "the pictures are simulated", {" AND Line.Simulated = 0": ""}, "bad"),
     Without(3, "the epoch", "a writing of the epoch before", {" OR Line.Epoch <> Epoch": ""}, "bad"),
     Without(
@@ -63,8 +63,22 @@ WITHOUT = (
         3,
         "quiet",
         "a count out of date as parts are synchronised, and a trigger lost",
-        {"PT := Picture + STALE": "PT := T#0MS"},
+        {"PT := Wait": "PT := T#0MS"},
         "bad",
+    ),
+    Without(
+        3,
+        "waiting for a late picture",
+        "all pictures are late by a little more than a spacing",
+        {"    Wait := LATE;": "    Wait := Picture + STALE;"},
+        "bad",
+    ),
+    Without(
+        3,
+        "not longer than for it",
+        "one picture too many",
+        {"    Open := FALSE;\nEND_IF;\nLastSeen": "END_IF;\nLastSeen"},
+        "lost",
     ),
     Without(3, "counting on from Seen", "a new epoch after three parts", {"    Fired := Line.Seen;\n": ""}, "lost"),
     Without(3, "settling", "the line starts", {"    Settled := Line.Seen;\n": ""}, "lost"),
@@ -84,15 +98,22 @@ WITHOUT = (
         {"    IF Last = First THEN": "    IF FALSE THEN"},
         "bad",
     ),
-    Without(3, "Farthest", "a part is taken away, and nobody says so", {" OR Moved > Farthest)": ")"}, "bad", position=True),
     Without(
-        3, "Nearest", "a part is put among others, and nobody says so", {"(Moved < Nearest OR ": "("}, "bad", position=True
+        3, "Farthest", "a part is taken away, and nobody says so", {" OR Moved > Farthest THEN": " THEN"}, "bad", position=True
     ),
-    Without(3, "a cycle held up", "the PLC is held up", {"Moved > Farthest - Nearest": "FALSE"}, "bad", position=True),
+    Without(3, "Nearest", "a part is put among others, and nobody says so", {"Moved < Nearest OR ": ""}, "bad", position=True),
+    Without(
+        3,
+        "a cycle held up",
+        "the PLC is held up",
+        {"Position - LastPosition > Farthest - Nearest": "FALSE"},
+        "bad",
+        position=True,
+    ),
     Without(
         4,
         "no trigger unless synchronised",
-        "a count out of date as parts are synchronised, and a trigger lost",
+        "all pictures are late by a little more than a spacing",
         {"    IF Synchronised AND Shot.Q THEN": "    IF Shot.Q THEN"},
         "bad",
     ),
