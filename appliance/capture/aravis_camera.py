@@ -55,7 +55,7 @@ class AravisCamera:
         self._camera: Any = None
         self._stream: Any = None
         self._chunks: Any = None
-        self._arrivals = Arrivals()
+        self._arrivals = Arrivals(config.trigger == "software")
         limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
         self._trigger = SoftwareTrigger(self, self._arrivals, config.rate, limit_ms)
         self._gige = False

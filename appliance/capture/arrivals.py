@@ -34,9 +34,10 @@ class Arrival:
 class Arrivals:
     """Makes a camera's frames: numbered without a gap, with the time at which each was taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, software: bool) -> None:
+        """``software``: each is waited for by its trigger."""
         self.counter = FrameCounter()
-        self.clock = CameraClock()
+        self.clock = CameraClock(awaited=software)
 
     def restart(self, span: int | None) -> None:
         """The camera was opened; ``span``: see `FrameCounter.restart`."""

@@ -17,7 +17,9 @@ class CameraClock:
     may grow by as much as clocks drift apart, so that a camera whose clock is slow does not seem to be late after an hour.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, awaited: bool = False) -> None:
+        """``awaited``: its own trigger waits for each picture, and sees to late ones; lagging is then no error here."""
+        self._awaited = awaited
         self._captured_ns = 0  # given last: times do not go back, over all that happens to the camera's clock
         self.restart()
 
@@ -60,7 +62,7 @@ class CameraClock:
         # Pictures that were waited for, and all seem old: by drift, if by little; else the camera lags, or its clock was set.
         self._waited_ns = [*self._waited_ns, difference - self._offset_ns][-WAITED_FOR:] if waited else []
         if len(self._waited_ns) == WAITED_FOR and (too_old := min(self._waited_ns)) > 0:
-            if too_old > LAG_NS:
+            if too_old > LAG_NS and not self._awaited:
                 late = f"its last {WAITED_FOR} pictures all came {too_old / 1e6:.0f} ms late"
                 raise CameraLostError(
                     f"the camera's time stamps say that {late}: it lags, or its clock was set; it is opened anew"

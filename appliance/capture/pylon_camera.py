@@ -54,7 +54,7 @@ class PylonCamera:
         self._channels = {pylon.PixelType_Mono8: 1, pylon.PixelType_RGB8packed: 3}
         self._config, self._line_file = config, line_file
         self._camera: Any = None
-        self._arrivals = Arrivals()
+        self._arrivals = Arrivals(config.trigger == "software")
         limit_ms = min(config.timeout_ms, deadline_ms)  # a software trigger's picture is no use later
         self._trigger = SoftwareTrigger(self, self._arrivals, config.rate, limit_ms)
         self._unknown: tuple[int, ...] = ()  # block ids that tell no number

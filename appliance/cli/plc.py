@@ -11,8 +11,10 @@ from rich.console import Console
 
 from appliance.cli.options import AsJson, ConfigDir, LineName
 from appliance.host.service_manager import ServiceManager, Watched
+from engines.common.errors import ConfigError
 from engines.common.stop_signal import StopSignal
 
+EJECT_MS = 500.0
 plcs = typer.Typer()
 console = Console()
 
@@ -50,7 +52,9 @@ def plc_sim(
     config_dir: ConfigDir = None,
     as_json: AsJson = False,
     cycle_ms: Annotated[float, typer.Option(min=0.1, max=1_000, help="Cycle time of its program.")] = 5.0,
-    eject_ms: Annotated[float, typer.Option(min=1, help="Without a belt: from a part's verdict to the ejector.")] = 500.0,
+    eject_ms: Annotated[
+        float | None, typer.Option(min=1, help="Without a belt: from a part's verdict to the ejector; else 500.")
+    ] = None,
     retain: Annotated[Path | None, typer.Option(help="Without a belt: file for what its memory retains.")] = None,
     parts: Annotated[int | None, typer.Option(min=1, help="With a belt: end after so many parts.")] = None,
     spacing_ms: Annotated[
@@ -77,7 +81,12 @@ def plc_sim(
     loaded = load_line(line, config_dir)
     side = make_side(need_plc(loaded), loaded.file)
     belt = belt_of(loaded, parts, spacing_ms, picture_ms, bad, fault)
-    station: Station = belt or Follower(PlcProgram(eject_ms / 1000, recall(retain)), retain)
+    if belt is not None and (eject_ms is not None or retain is not None):
+        belt.wire.close()
+        raise ConfigError(
+            f"{loaded.file}: --eject-ms and --retain are for a PLC without a belt; this line's has one: leave them out"
+        )
+    station: Station = belt or Follower(PlcProgram((eject_ms or EJECT_MS) / 1000, recall(retain)), retain)
     with StopSignal() as stop:
         if as_json or not sys.stdout.isatty():
             log = EventLog(console, as_json=True)
@@ -89,7 +98,7 @@ def plc_sim(
     if belt is not None:
         belt.wire.close()
         console.print(belt.counts.told, highlight=False, soft_wrap=True) if sys.stdout.isatty() else None
-        raise typer.Exit(1 if belt.counts.bad_let_go else 0)
+        raise typer.Exit(0 if belt.counts.good_passed and not belt.counts.bad_let_go else 1)
 
 
 def add_to(app: typer.Typer) -> None:

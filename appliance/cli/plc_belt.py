@@ -5,7 +5,7 @@ from __future__ import annotations
 from appliance.capture.simulated_camera import Config as SimulatedConfig
 from appliance.capture.simulated_camera import parts_of
 from appliance.config.line import Line
-from appliance.host.time_limits import PLC_HANDOVER_S
+from appliance.host.time_limits import PLC_HANDOVER_S, PLC_STALE_S
 from appliance.plc.sim.belt import BeltSettings, BeltStation, TriggerWire
 from engines.common.errors import ConfigError
 
@@ -36,7 +36,7 @@ def belt_of(
     settings = BeltSettings(
         pictures,
         spacing_s=(spacing_ms or camera.spacing_ms or SPACING_MS) / 1e3,
-        travel_s=(picture_ms + line.config.decision.deadline_ms) / 1e3 + PLC_HANDOVER_S,
+        travel_s=picture_ms / 1e3 + max(line.config.decision.deadline_ms / 1e3, PLC_STALE_S) + PLC_HANDOVER_S,
         picture_s=picture_ms / 1e3,
         bad_share=bad,
         count=parts,

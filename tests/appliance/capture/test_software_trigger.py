@@ -115,7 +115,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 def run(driver: FakeDriver, triggers: int, rate: float = 10.0) -> list[Frame]:
     """So many triggers' frames: numbered without a gap, each picture its own trigger's, and nothing kept of the driver's."""
-    arrivals = Arrivals()
+    arrivals = Arrivals(software=True)
     arrivals.restart(GIGE_SPAN)
     trigger = SoftwareTrigger(driver, arrivals, rate, LIMIT_MS)
     trigger.start()

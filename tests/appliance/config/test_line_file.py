@@ -87,6 +87,8 @@ MISTAKES = [
     (MINIMAL + "[engine]\nslots = 65\n", r"engine\.slots: expected `int` <= 64"),
     (REPLAY + "rate = -1\n", r"camera\.rate: expected `float` >= 0"),
     (MINIMAL + 'serial = "1"\nip = "10.0.0.2"\n', r"camera: give only one of serial, ip and name"),
+    (MINIMAL + 'trigger_counter = "ChunkFrameID"\n', r"camera: trigger_counter = \"ChunkFrameID\" counts pictures or time"),
+    (MINIMAL + 'trigger_counter = "ChunkTimestamp"\n', r"camera: trigger_counter = \"ChunkTimestamp\" counts pictures"),
     (MINIMAL + 'trigger = "free"\ntrigger_counter = "C"\n', r"camera: trigger_counter goes with trigger = \"hardware\""),
     (MINIMAL + 'trigger = "later"\n', r"camera\.trigger: invalid value 'later'; choose one of hardware, software, free$"),
     (

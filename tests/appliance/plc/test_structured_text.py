@@ -35,6 +35,7 @@ def test_the_constants_of_the_file_are_those_of_the_line() -> None:
     constants = {name: one.initial for name, one in PROGRAM.variables.items() if one.section == "VAR CONSTANT"}
     assert constants == {
         "STALE": timedelta(seconds=PLC_STALE_S),
+        "LATE": timedelta(seconds=1),
         "SLOTS": SLOTS,
         "BELT": 64,
     }
