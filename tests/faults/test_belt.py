@@ -113,7 +113,7 @@ def test_no_bad_part_is_let_go_whatever_goes_wrong(
         belt = Belt(station, trigger, seed=KINDS.index(kind))
         belt.passes_again()
         names = list(belt.disturbances)
-        for i in range(rounds(3 if kind == "modbus" else 1, 100)):
+        for i in range(rounds(2 if kind == "modbus" else 1, 100)):
             if i % len(names) == 0:
                 belt.dice.shuffle(names)
             time.sleep(belt.dice.random())

@@ -131,7 +131,9 @@ def test_watch_prints_verdicts_and_stops_at_a_signal(tmp_path: Path, make_line: 
 def test_an_absent_camera_and_a_taken_port_are_one_line_and_exit_status_2(
     tmp_path: Path, make_line: MakeLine, built: Recipe
 ) -> None:
-    make_line(name="blind", recipe=built.folder, camera={"kind": "pylon", "serial": "4711"}, engine=OPENVINO)
+    make_line(
+        name="blind", recipe=built.folder, camera={"kind": "pylon", "serial": "4711", "trigger": "software"}, engine=OPENVINO
+    )
     late = make_line(name="late", recipe=built.folder, engine=OPENVINO)
     address = late.config.publish.verdicts
     expected = {
