@@ -14,7 +14,7 @@ from tests.faults.station import Station, wait_for
 @needs_aravis
 def test_a_camera_gone_and_back(make_station: Callable[..., Station], rounds: Callable[[int, int], int]) -> None:
     # A size that is not the fake camera's own: only with its features set again do its pictures fit the recipe.
-    features = {"Width": SIDE, "Height": SIDE, "OffsetX": 16, "AcquisitionFrameRate": 10.0}
+    features = {"PixelFormat": "RGB8", "Width": SIDE, "Height": SIDE, "OffsetX": 16, "AcquisitionFrameRate": 10.0}
     camera = {"kind": "aravis", "serial": "G1", "trigger": "free", "stall_ms": 1_000, "features": features}
     times = rounds(1, 20)
     away_s = float(rounds(1, 10))
