@@ -25,7 +25,8 @@ PATTERN = "0001101110101000010010110011111"
 SEEDS = range(700, 700 + len(PATTERN))
 SAME = 1e-4  # of a score: the same picture on the same engine, its score perhaps in 32 bits; two pictures differ by more
 # What is told of a trigger that brought no picture because grabbing ends there, and begins anew after it.
-GRABS_ANEW = ("the camera is lost", "no picture within ")
+GRABS_ANEW = "the camera is lost"
+MAY_HAVE_PLAYED = "no picture within "  # or only pictures that may be an earlier trigger's: dropped, or never taken
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,19 @@ def read_pictures(folder: Path, built: Recipe) -> list[Picture]:
 
 def shown(verdicts: Iterable[dict[str, Any]], pictures: Sequence[Picture]) -> Iterator[tuple[dict[str, Any], Picture | None]]:
     """Each verdict of one epoch beside its part's picture, None where there was none; ``verdicts`` in the order of parts."""
-    played = 0
+    played, unsure = 0, False
     for verdict in verdicts:
         if verdict["detail"].startswith(GRABS_ANEW):
-            played = 0
+            played, unsure = 0, False
+            yield verdict, None
+        elif verdict["detail"].startswith(MAY_HAVE_PLAYED):
+            unsure = True
             yield verdict, None
         else:
+            if unsure and verdict["score"] is not None:  # one of two neighbours, whose scores differ
+                following = pictures[(played + 1) % len(pictures)]
+                played += _same(verdict["score"], following.score)
+                unsure = False
             yield verdict, pictures[played % len(pictures)]
             played += 1
 
