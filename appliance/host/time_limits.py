@@ -92,6 +92,11 @@ RULES = (
     # A PLC knows within three heartbeats, whoever of the three falls silent
     Rule(("HEARTBEAT_PERIOD_S",) * 2, "SILENT_AFTER_S", "one heartbeat may be late or lost"),
     Rule(("SILENT_AFTER_S", "PLC_SOON_S"), "PLC_KNOWS_S", "a line that has gone: its bridge clears Valid in time"),
+    Rule(
+        ("HEARTBEAT_PERIOD_S", "HEARTBEAT_PERIOD_S", "PLC_PERIOD_S"),
+        "PLC_STALE_S",
+        "the heartbeat in the PLC moves when the line was heard, and one of the line's may be lost",
+    ),
     Rule(("PLC_PERIOD_S",) * 5, "PLC_STALE_S", "a busy box or network may hold four exchanges up"),
     Rule(("PLC_STALE_S",), "PLC_KNOWS_S", "a bridge that has gone: the PLC sees it in time"),
     Rule(("SILENT_AFTER_S",), "PLC_STALE_S", "what the bridge can tell, it tells before the PLC must guess"),

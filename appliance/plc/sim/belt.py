@@ -136,7 +136,7 @@ class BeltStation:
             Picture=timedelta(seconds=self.settings.picture_s),
             Travel=timedelta(seconds=self.settings.travel_s + 2 * SENSOR_S),
             Position=round(now_s * 1e3) % NUMBERS,  # the belt never stands
-            Nearest=self._gate_ms - self._slack_ms,
+            Nearest=max(0, self._gate_ms - self._slack_ms),
             Farthest=self._gate_ms + self._slack_ms,
         )
         self._first = False

@@ -77,7 +77,7 @@ WITHOUT = (
         3,
         "not longer than for it",
         "one picture too many",
-        {"    Open := FALSE;\nEND_IF;\nLastSeen": "END_IF;\nLastSeen"},
+        {"    Outstanding := FALSE;\nEND_IF;\nLastSeen": "END_IF;\nLastSeen"},
         "lost",
     ),
     Without(3, "counting on from Seen", "a new epoch after three parts", {"    Fired := Line.Seen;\n": ""}, "lost"),

@@ -29,10 +29,10 @@ class Wire:
         pass
 
 
-def run(fault: str, count: int) -> tuple[BeltStation, list[dict[str, object]]]:
+def run(fault: str, count: int, spacing_s: float = 0.2) -> tuple[BeltStation, list[dict[str, object]]]:
     """A belt beside a line that judges each picture that it hears of at once."""
     wire = Wire()
-    settings = BeltSettings(PARTS, 0.2, 0.6, 0.06, bad_share=0.5, count=count, seed=5, fault=fault)
+    settings = BeltSettings(PARTS, spacing_s, 0.6, 0.06, bad_share=0.5, count=count, seed=5, fault=fault)
     station = BeltStation(settings, wire)  # type: ignore[arg-type]
     now_s, beat, told = 0.0, 0, []
     while not station.over:
@@ -61,6 +61,12 @@ def test_good_parts_pass_and_bad_ones_do_not() -> None:
         f"good parts: {counts.good_passed} passed, {counts.good_rejected} rejected; "
         f"bad parts: {counts.bad_rejected} rejected, 0 let go"
     )
+
+
+def test_parts_farther_apart_than_the_gate_is_pass_as_well() -> None:
+    station, _ = run("none", 10, spacing_s=3.0)
+    assert (station.counts.bad_let_go, station.counts.good_rejected) == (0, 1), "the first, before it is synchronised"
+    assert station.counts.good_passed > 2
 
 
 @pytest.mark.parametrize(
