@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 
 from tests.faults.conftest import RATE
-from tests.faults.station import Station, wait_for
+from tests.faults.station import Event, Station, wait_for
 
 
-def decided(station: Station) -> int:
-    return sum(event["event"] == "verdict" for event in station.told("run"))
+def decided(station: Station) -> list[Event]:
+    return [event for event in station.told("run") if event["event"] == "verdict"]
 
 
 def test_a_subscriber_that_stands_still_and_a_plc_that_is_away(
@@ -25,9 +25,13 @@ def test_a_subscriber_that_stands_still_and_a_plc_that_is_away(
         for i in range(rounds(2, 20)):
             station.process("watch").suspend()
             station.process("plc-sim").kill() if i % 2 else station.process("plc-sim").suspend()
-            before, since = decided(station), time.monotonic()
+            before, since = len(decided(station)), time.monotonic()
             time.sleep(away_s)
-            rates.append((decided(station) - before) / (time.monotonic() - since))
+            meanwhile = decided(station)[before:]
+            rates.append(len(meanwhile) / (time.monotonic() - since))
+            assert all(verdict["reason"] in ("", "defect") for verdict in meanwhile), "all were measured, and in time"
+            frames = [verdict["frame"] for verdict in meanwhile]
+            assert frames == list(range(frames[0], frames[0] + len(frames))), "none was left out"
             station.process("watch").resume()
             station.restart("plc-sim") if i % 2 else station.process("plc-sim").resume()
             back = time.monotonic()
@@ -37,4 +41,5 @@ def test_a_subscriber_that_stands_still_and_a_plc_that_is_away(
     parts = [(event["epoch"], event["part_id"]) for event in station.taken()]
     assert parts == sorted(parts), "in order"
     print(f"verdicts a second while away: {np.min(rates):.2f} to {np.max(rates):.2f} of {RATE}")
-    assert np.min(rates) > 0.97 * RATE
+    # No measurement of speed: who waits for a subscriber or a PLC stands still.
+    assert np.min(rates) > 0.8 * RATE

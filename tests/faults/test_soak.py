@@ -61,7 +61,7 @@ def test_soak(make_station: Callable[..., Station], rounds: Callable[[int, int],
         f"{len(totals)} parts in {seconds} s; memory {begin / MIB:.1f} to {end / MIB:.1f} MiB, {a_part / 1024:.1f} KiB a part; "
         f"p{limits.percentile} {first:.1f} ms at first, {last:.1f} ms at last"
     )
-    assert len(totals) > 0.97 * RATE * seconds
+    assert len(totals) > 0.9 * RATE * seconds
     assert end < (1 + limits.grown) * begin
     assert a_part < limits.grown_a_part
     assert last < (1 + limits.slower) * first
