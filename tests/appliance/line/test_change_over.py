@@ -72,7 +72,7 @@ def _ask(line: Line, folder: Path) -> RecipeAnswer:
 
 
 def _least_memory(pid: int) -> int:
-    """Resident bytes of a process, the least of a second: just after a change the engine before is there as well (100 MiB more)."""
+    """Resident bytes of a process, the least of a second: just after a change the engine before is there too (100 MiB)."""
     process, readings = psutil.Process(pid), []
     for _ in range(5):
         readings.append(process.memory_info().rss)
