@@ -15,6 +15,7 @@ from engines.recipe.ignore_mask import ignored_by
 from engines.recipe.naming import by_line
 from engines.recipe.templates import read_templates
 from engines.recipe.thresholds import load_thresholds
+from engines.targets import caution_of
 
 
 def recipe_of(line: Line, folder: Path | None = None) -> Recipe:
@@ -44,11 +45,12 @@ class LoadedRecipe(Station):
     def caution(self) -> str:
         """What a person must hear before trusting its verdicts; empty: nothing."""
         calibrate = f"calibrate with: {self.recipe.naming.command('calibrate thresholds')}"
+        told = [caution_of(self.engine)]
         if not self.calibrated:
-            return f"{self.recipe.folder}: no thresholds, every part is rejected; {calibrate}"
-        if self._calibrated_with != self.engine.target:
-            return (
+            told.append(f"{self.recipe.folder}: no thresholds, every part is rejected; {calibrate}")
+        elif self._calibrated_with != self.engine.target:
+            told.append(
                 f"{self.recipe.folder}: its thresholds were got from scores of {self._calibrated_with}, and "
                 f"{self.engine.target} serves, as near to it as the parity gate asks; {calibrate}"
             )
-        return ""
+        return ". ".join(filter(None, told))

@@ -64,16 +64,19 @@ def verify(
     rejects: Rejects = None,
     target: Target = None,
     precision: PrecisionName = None,
-    device: Annotated[Device, typer.Option(help="cuda: measure the target tensorrt on this box's GPU, too.")] = Device.CPU,
+    device: Annotated[
+        Device, typer.Option(help="cuda: measure what this box's GPU does with a stream of frames, too.")
+    ] = Device.CPU,
     config_dir: ConfigDir = None,
 ) -> None:
     """Compare a built engine with the float32 reference anew, and renew its report; exit status 1 if it fails the gate."""
     if device is Device.CUDA:
-        from engines.targets.cuda_check import need_cuda
+        from engines.targets.cuda_check import need_cuda, need_measured
 
         need_cuda()
-        target = "tensorrt"
     about = subject(line, recipe, golden, config_dir, target, precision)
+    if device is Device.CUDA:
+        need_measured(about.target)
     loaded, samples = about.load(), about.need_golden()
     from engines.proof.build import verify_engine
     from engines.targets import target_module
@@ -83,35 +86,42 @@ def verify(
         record = verify_engine(loaded, about.target, about.precision, samples, rejects, steps.say, steps.tell)  # type: ignore[arg-type]  # checked above
     _tell_outcome(loaded, about.target, about.precision, record.parity)
     if device is Device.CUDA:
-        _measure_on_gpu(loaded)
+        _measure_on_gpu(loaded, about.target, about.precision)
 
 
-def _measure_on_gpu(recipe: Recipe) -> None:
-    """Print what the GPU does with a stream of frames; exit status 1 when copies do not overlap or memory is allocated."""
+def _measure_on_gpu(recipe: Recipe, target: str, precision: str) -> None:
+    """Print what the GPU does with a stream of frames; exit status 1 when copies do not overlap or memory is taken."""
     import numpy as np
 
     from engines.proof.admission import load_engine
-    from engines.targets import default_precision
     from engines.targets.cuda_check import examine
 
     shape = recipe.manifest.geometry
     tiles = np.random.default_rng(0).integers(0, 256, (shape.tiles, shape.input_side, shape.input_side, 3), np.uint8)
-    engine = load_engine(recipe, "tensorrt", default_precision("tensorrt"))
+    engine = load_engine(recipe, target, precision)
     report = examine(engine, tiles, GPU_FRAMES)
     engine.close()
-    console.print(f"{report.frames} frames, {report.frames_per_second:.1f} a second, launched {_launched(report.replayed)}")
+    console.print(
+        f"{report.frames} frames, {report.frames_per_second:.1f} a second, launched {_launched(report.why_not_replayed)}"
+    )
     console.print(f"copies during another frame's computing: {report.overlapping:.0%} of the frames")
-    console.print(f"allocations on the device: {report.allocations}")
+    console.print(f"allocations by torch: {report.allocations}; memory taken on the GPU: {_taken(report.memory_taken)}")
     most = max(count for _, _, count in report.histogram())
     for low, high, count in report.histogram():
         console.print(f"{low:8.2f} to {high:8.2f} ms {count:6d} {'#' * round(40 * count / most)}")
     if not report.passed:
-        console.print("[bold red]the GPU is not used as it should be: copies must overlap, and nothing be allocated[/]")
+        console.print(
+            "[bold red]the GPU is not used as it should be: copies must overlap, and no memory be taken for a frame[/]"
+        )
         raise typer.Exit(1)
 
 
-def _launched(replayed: bool) -> str:
-    return "as a CUDA graph" if replayed else "layer by layer (this plan cannot be captured as a CUDA graph)"
+def _launched(why_not_replayed: str) -> str:
+    return f"layer by layer (no CUDA graph: {why_not_replayed})" if why_not_replayed else "as a CUDA graph"
+
+
+def _taken(bytes_taken: int | None) -> str:
+    return "not told, as it is the processor's as well" if bytes_taken is None else f"{bytes_taken / 2**20:.1f} MiB"
 
 
 def _tell_outcome(recipe: Recipe, target: str, precision: str, parity: object) -> None:

@@ -27,7 +27,7 @@ from engines.recipe.bundle import Recipe
 from engines.recipe.golden_samples import fitting, read_samples
 from engines.recipe.ignore_mask import ignored_by
 from engines.recipe.thresholds import Thresholds, load_thresholds, thresholds_that_hold
-from engines.targets import TARGETS, Engine, Precision, load_reference, target_module
+from engines.targets import TARGETS, Engine, Precision, caution_of, load_reference, target_module
 
 SYNTHETIC = 24  # defects drawn onto held-out golden samples
 BISECTED = 8  # frames to find a failing layer on
@@ -64,6 +64,7 @@ def build_engine(
                 say(f"built in {seconds:.0f} s; comparing with the reference on {len(images)} frames")
                 engine = module.load(recipe, precision, aside, 1)
                 parity = prove(engine, recipe, precision, thresholds, images, tell)
+            _tell_caution(engine, say)
             engine.close()
             if parity.passed:
                 break
@@ -96,6 +97,7 @@ def verify_engine(
     with enough_memory(f"{target} {precision} was compared"):
         engine = target_module(target, precision).load(recipe, precision, folder, 1)
         parity = prove(engine, recipe, precision, thresholds, images, tell)
+    _tell_caution(engine, say)
     engine.close()
     _name_layer(recipe, precision, parity, thresholds, images, say)
     record = msgspec.structs.replace(record, parity=parity)
@@ -109,6 +111,11 @@ def prove(
     """The parity report of an engine."""
     geometry, ignored = recipe.manifest.geometry, ignored_by(recipe, thresholds)
     return compare(engine, load_reference(recipe), precision, geometry, thresholds, ignored, images, tell)
+
+
+def _tell_caution(engine: Engine, say: Say) -> None:
+    if caution := caution_of(engine):
+        say(caution)
 
 
 def _remove_useless(recipe: Recipe) -> None:

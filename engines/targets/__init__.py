@@ -53,7 +53,10 @@ class EngineSlot(Protocol):
 
 
 class Engine(Protocol):
-    """A recipe's graph, loaded and ready. Slots that were started first finish first."""
+    """A recipe's graph, loaded and ready. Slots that were started first finish first.
+
+    One that works, and not as well as it should, has a text ``caution``: `caution_of` it is what people must be told.
+    """
 
     target: str  # as it stands in verdicts, e.g. "openvino bfloat16"
 
@@ -79,6 +82,7 @@ TARGETS: Mapping[str, TargetInfo] = {
     "torch": TargetInfo("engines.targets.torch_target", ("float32", "float16"), reference="float32", gpu=True),
     "openvino": TargetInfo("engines.targets.openvino_target", ("float32", "bfloat16", "int8"), streams=True),
     "tensorrt": TargetInfo("engines.targets.tensorrt_target", ("float16",), gpu=True),
+    "cuda": TargetInfo("engines.targets.cuda_target", ("float16",), gpu=True),
 }
 
 
@@ -112,6 +116,11 @@ def load_reference(recipe: Recipe) -> Engine:
     """The float32 reference that every other engine is compared with."""
     engine: Engine = target_module("torch", "float32").load(recipe, "float32", recipe.folder, 1)
     return engine
+
+
+def caution_of(engine: Engine) -> str:
+    """What is to be told of an engine that has made its slots; empty: nothing."""
+    return str(getattr(engine, "caution", ""))
 
 
 def need_one_stream(target: str, streams: int) -> None:

@@ -1,4 +1,4 @@
-"""One frame in flight on an NVIDIA GPU: what the targets `tensorrt` and `cuda` share.
+"""What the targets on an NVIDIA GPU share, `tensorrt` and `cuda`: one frame in flight, on one set of streams for the process.
 
 NOT YET RUN on a GPU: written against the documented interface of torch.cuda.
 """
@@ -63,7 +63,7 @@ class CudaSlot:
 
     All slots of all engines compute on one stream, one frame after the other.
 
-    ``replayed`` is the frame as a CUDA graph; None where it cannot be captured, and ``why_not_captured`` then says why.
+    ``replayed``: the frame as a CUDA graph; None where it cannot be captured, and ``why_not_captured`` then says why.
     """
 
     def __init__(self, geometry: Geometry, bind: Bind) -> None:
@@ -135,3 +135,31 @@ class CudaSlot:
             self.why_not_captured = " ".join(str(first).split())[:200]
             return None
         return graph
+
+
+class CudaEngine:
+    """A recipe's graph on the GPU, as one of the targets there has loaded it.
+
+    ``caution``: what whoever loads it must tell; empty: nothing.
+    """
+
+    def __init__(self, target: str, geometry: Geometry, bind: Bind) -> None:
+        self.target, self.caution = target, ""
+        self._geometry = geometry
+        self._bind: Bind | None = bind
+
+    def new_slot(self) -> CudaSlot:
+        """See `engines.targets.Engine.new_slot`."""
+        assert self._bind is not None, "closed"
+        slot = CudaSlot(self._geometry, self._bind)
+        if slot.why_not_captured:
+            self.caution = (
+                f"{self.target}: its frame cannot be captured as a CUDA graph ({slot.why_not_captured}); "
+                "it is launched layer by layer, which takes the processor longer"
+            )
+        return slot
+
+    def close(self) -> None:
+        """See `engines.targets.Engine.close`."""
+        self._bind = None
+        torch.cuda.empty_cache()

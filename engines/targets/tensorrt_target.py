@@ -7,111 +7,28 @@ networks are strongly typed: the casts in the graph (engines/graph/half_precisio
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import tensorrt as trt
 import torch
 
 from engines.common.errors import EngineError
-from engines.pictures.geometry import Geometry, Pixels
-from engines.pictures.scores import SCORES
+from engines.pictures.geometry import Pixels
 from engines.recipe.bundle import Recipe
-from engines.targets import MATCH, NAN, need_one_stream
-from engines.targets.cuda_check import STAGES, Spans
+from engines.targets import need_one_stream
+
+if TYPE_CHECKING:
+    from engines.targets.cuda_slot import CudaEngine
 
 PLAN = "model.plan"
 FILES = (PLAN,)
-
-
-class TensorRtSlot:
-    """Page-locked and device buffers of one frame; copy in, compute and copy out are chained by events on three streams."""
-
-    def __init__(self, engine: Any, streams: Sequence[torch.cuda.Stream], geometry: Geometry) -> None:
-        side = geometry.input_side
-        shapes = ((geometry.tiles, side, side, 3), geometry.map_shape, (len(SCORES),), (MATCH,))
-        types = (torch.uint8, torch.float32, torch.float32, torch.float32)
-        self._host = [torch.zeros(shape, dtype=kind, pin_memory=True) for shape, kind in zip(shapes, types, strict=True)]
-        self._device = [torch.zeros(shape, dtype=kind, device="cuda") for shape, kind in zip(shapes, types, strict=True)]
-        self.tiles, self.frame_map, self.scores, self.match = (one.numpy() for one in self._host)
-        self._context = engine.create_execution_context()
-        for index, buffer in enumerate(self._device):
-            self._context.set_tensor_address(engine.get_tensor_name(index), buffer.data_ptr())
-        self._copy_in, self._compute, self._copy_out = streams
-        # Begin and end of each stage; they carry times for `engines verify --device cuda`.
-        self._marks = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in STAGES]
-        self.replayed = self._capture()
-
-    def start(self) -> None:
-        """See `engines.targets.EngineSlot.start`. Enqueues only: nothing is allocated, nothing waited for."""
-        into, computed, out = self._marks
-        with torch.cuda.stream(self._copy_in):
-            into[0].record()
-            self._device[0].copy_(self._host[0], non_blocking=True)
-            into[1].record()
-        self._compute.wait_event(into[1])
-        with torch.cuda.stream(self._compute):
-            computed[0].record()
-            for answer in self._device[1:]:
-                answer.fill_(NAN)  # what the plan does not write must not be the answer to the frame before
-            self.replayed.replay() if self.replayed else self._launch()
-            computed[1].record()
-        self._copy_out.wait_event(computed[1])
-        with torch.cuda.stream(self._copy_out):
-            out[0].record()
-            for host, device in zip(self._host[1:], self._device[1:], strict=True):
-                host.copy_(device, non_blocking=True)
-            out[1].record()
-
-    def finish(self) -> None:
-        """See `engines.targets.EngineSlot.finish`. Waits for this slot's own event, not for the device."""
-        self._marks[-1][1].synchronize()
-
-    def spans(self, origin: torch.cuda.Event) -> Spans:
-        """When each stage of the last frame began and ended, in milliseconds after an event that was recorded with time."""
-        copy_in, compute, copy_out = ((origin.elapsed_time(begin), origin.elapsed_time(end)) for begin, end in self._marks)
-        return Spans(copy_in, compute, copy_out)
-
-    def _launch(self) -> None:
-        if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
-            raise EngineError("TensorRT could not enqueue a frame; see its log, and check the GPU with nvidia-smi")
-
-    def _capture(self) -> torch.cuda.CUDAGraph | None:
-        """The plan's launches as one CUDA graph, or None for a plan that cannot be captured: then it is launched each time."""
-        with torch.cuda.stream(self._compute):
-            self._launch()  # TensorRT sets itself up at the first run, which must not be captured
-        self._compute.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        try:
-            # Other threads may go on: a line changes its recipe while it runs.
-            with torch.cuda.graph(graph, stream=self._compute, capture_error_mode="thread_local"):
-                self._launch()
-        except (RuntimeError, EngineError):
-            return None
-        return graph
-
-
-class TensorRtEngine:
-    """A deserialised plan, with the template and all other constants in it, on the device.
-
-    Its tensors are in the order of the graph: tiles, map, scores, match.
-    """
-
-    def __init__(self, engine: Any, geometry: Geometry) -> None:
-        self.target = "tensorrt float16"
-        self._engine, self._geometry = engine, geometry
-        self._streams = [torch.cuda.Stream() for _ in range(3)]
-
-    def new_slot(self) -> TensorRtSlot:
-        """See `engines.targets.Engine.new_slot`."""
-        return TensorRtSlot(self._engine, self._streams, self._geometry)
-
-    def close(self) -> None:
-        """See `engines.targets.Engine.close`."""
-        self._engine = None
-        torch.cuda.empty_cache()
+LOGGER = "torch_tensorrt [TensorRT Conversion Context]"  # Python's, to which torch-tensorrt hands TensorRT's own messages
 
 
 def attempts(precision: str) -> int:
@@ -120,7 +37,10 @@ def attempts(precision: str) -> int:
 
 
 def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels], attempt: int) -> None:
-    """Export the half-precision graph and have TensorRT make its plan for this GPU."""
+    """Export the half-precision graph and have TensorRT make its plan for this GPU.
+
+    Raises EngineError with TensorRT's own words, and MemoryError where memory was short.
+    """
     _need_gpu()
     _torch_tensorrt_version()
     import torch_tensorrt
@@ -133,18 +53,70 @@ def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels]
     geometry = graph.geometry
     tiles = torch.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), dtype=torch.uint8, device="cuda")
     convert = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
-    options: dict[str, Any] = {"arg_inputs": (tiles,), "require_full_compilation": True, "use_fp32_acc": True}
-    # Up to 2.10 (TensorRT 10, Jetson) strong typing is asked for; from 2.14 (TensorRT 11) there is nothing else.
-    if "use_explicit_typing" in inspect.signature(convert).parameters:
-        options["use_explicit_typing"] = True
-    try:
-        plan = convert(export_graph(graph), **options)
-    except RuntimeError as error:
-        raise EngineError(
-            f"TensorRT built no plan ({' '.join(str(error).split())[:200]}); see its log above, and whether the GPU's memory "
-            "is taken (nvidia-smi): stop what else uses it, then build again"
-        ) from error
+    exported = export_graph(graph)
+    with tensorrt_told() as told, TemporaryDirectory(dir=folder) as aside:
+        asked = options(convert, tiles, Path(aside))
+        try:
+            plan = convert(exported, **asked)
+        except RuntimeError as error:
+            raise no_plan(error, told) from error
     (folder / PLAN).write_bytes(bytes(plan))
+
+
+def options(convert: Callable[..., Any], tiles: torch.Tensor, aside: Path) -> dict[str, Any]:
+    """What is asked of torch-tensorrt; ``aside``: a folder for its timings of layers, which only another build could use.
+
+    Raises EngineError for a keyword that its version does not have: it would not say so.
+    """
+    asked = {
+        "arg_inputs": (tiles,),
+        "require_full_compilation": True,
+        "use_fp32_acc": True,
+        # Else one file of all users in the temporary folder: who comes first owns it, and the others' builds fail at their end.
+        "timing_cache_path": str(aside / "timings"),
+    }
+    known = inspect.signature(convert).parameters
+    # Up to 2.10 (TensorRT 10, Jetson) strong typing is asked for; from 2.14 (TensorRT 11) there is nothing else.
+    if "use_explicit_typing" in known:
+        asked["use_explicit_typing"] = True
+    if unknown := sorted(set(asked) - set(known)):
+        raise EngineError(
+            f"torch-tensorrt {_torch_tensorrt_version()} knows no {', '.join(unknown)}, and would leave it out without a word; "
+            "install a version that the target tensorrt was written for: pip install 'tfa-inspect[tensorrt]'"
+        )
+    return asked
+
+
+@contextmanager
+def tensorrt_told() -> Iterator[list[str]]:
+    """TensorRT's errors meanwhile. They and torch-tensorrt's, which it raises as well, do not go to the terminal."""
+    told: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.name == LOGGER and record.levelno >= logging.ERROR:
+                told.append(" ".join(record.getMessage().split()))
+
+    handler = Keep()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield told
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+def no_plan(error: RuntimeError, told: Sequence[str]) -> EngineError | MemoryError:
+    """What to raise for a build that failed: TensorRT's first and last words, which are the cause and what came of it.
+
+    A MemoryError where memory was short: whoever builds engines turns it into advice.
+    """
+    cause: BaseException = error
+    while cause.__cause__ is not None:  # torch-tensorrt's own text around it holds the whole graph
+        cause = cause.__cause__
+    words = [*told[:1], *told[-1:], " ".join(str(cause).split())]
+    short = any("out of memory" in one.lower() or "outofmemory" in one.lower() for one in words)
+    text = f"TensorRT built no plan: {'; '.join(dict.fromkeys(one[:300] for one in words))}"
+    return MemoryError(text) if short else EngineError(text)
 
 
 def versions() -> dict[str, str]:
@@ -161,18 +133,20 @@ def versions() -> dict[str, str]:
     }
 
 
-def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> TensorRtEngine:
-    """Load a plan that was built on this machine. Raises EngineError when TensorRT refuses it."""
+def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> CudaEngine:
+    """Load a plan that was built on this machine. Raises EngineError for one that TensorRT refuses, or of other tensors."""
     _need_gpu()
     need_one_stream("tensorrt", streams)
-    runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
-    engine = runtime.deserialize_cuda_engine((folder / PLAN).read_bytes())
-    if engine is None:
-        raise EngineError(
-            f"{folder / PLAN}: TensorRT cannot load it; build it again with: "
-            f"{recipe.naming.command('engines build', 'tensorrt', 'float16')}"
-        )
-    return TensorRtEngine(engine, recipe.manifest.geometry)
+    from engines.targets.cuda_slot import CudaEngine
+    from engines.targets.tensorrt_plan import Plan
+
+    geometry = recipe.manifest.geometry
+    try:
+        plan = Plan((folder / PLAN).read_bytes(), geometry)
+    except EngineError as error:
+        build_again = recipe.naming.command("engines build", "tensorrt", "float16")
+        raise EngineError(f"{folder / PLAN}: {error}; build it again with: {build_again}") from error
+    return CudaEngine(f"tensorrt {precision}", geometry, plan.bind)
 
 
 def _need_gpu() -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from engines.common.errors import EngineError
+from engines.pictures.geometry import Geometry
 from engines.recipe.bundle import Recipe
-from engines.targets.cuda_check import CudaReport, Spans, examine, overlapping_share
+from engines.targets.cuda_check import CudaReport, Spans, examine, need_measured, overlapping_share
+from engines.targets.cuda_slot import CudaEngine, DeviceBuffers
+from tests.engines.targets.made_cuda import MadeCuda
 
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU here")
 
@@ -29,14 +36,49 @@ def test_overlap_is_a_copy_while_a_neighbour_computes() -> None:
     assert overlapping_share([]) == 0.0
 
 
-def test_only_overlap_without_allocation_passes() -> None:
-    good = CudaReport(4, True, 1.0, 0, (1.0, 1.0, 2.0, 9.0), 300.0)
+def test_only_overlap_without_memory_taken_passes() -> None:
+    good = CudaReport(4, "", 1.0, 0, 0, (1.0, 1.0, 2.0, 9.0), 300.0)
     assert good.passed
+    assert dataclasses.replace(good, memory_taken=None).passed, "memory that the processor shares tells nothing"
+    assert dataclasses.replace(good, memory_taken=-(2 << 20)).passed, "something else gave some back"
     assert sum(count for _, _, count in good.histogram(4)) == 4
     assert [count for _, _, count in good.histogram(4)] == [3, 0, 0, 1]
-    for change in ({"allocations": 1}, {"overlapping": 0.4}, {"overlapping": float("nan")}):
-        report = CudaReport(**({field: getattr(good, field) for field in good.__dataclass_fields__} | change))  # type: ignore[arg-type]
-        assert not report.passed, change
+    changes: tuple[dict[str, Any], ...] = (
+        {"allocations": 1},
+        {"memory_taken": 1},
+        {"overlapping": 0.4},
+        {"overlapping": float("nan")},
+    )
+    for change in changes:
+        assert not dataclasses.replace(good, **change).passed, change
+
+
+@pytest.mark.parametrize("taken", [0, 2 << 20])
+def test_memory_that_is_taken_without_torch_is_counted(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As TensorRT's and CUDA's own is: on a made-up GPU whose driver tells of it."""
+    cuda = MadeCuda()
+    cuda.put_in_place(monkeypatch)
+
+    def bind(_: DeviceBuffers) -> Callable[[], None]:
+        def launch() -> None:
+            cuda.free -= taken
+
+        return launch
+
+    cuda.refuses_capture = "it takes memory"
+    engine = CudaEngine("cuda float16", Geometry((8, 8), (0, 0, 8, 8), input_side=8), bind)
+    report = examine(engine, np.zeros((1, 8, 8, 3), np.uint8), 50)
+    assert report.memory_taken == 50 * taken
+    assert report.why_not_replayed == cuda.refuses_capture
+    assert report.frames == len(report.latencies_ms) == 50
+    cuda.integrated = True
+    assert examine(engine, np.zeros((1, 8, 8, 3), np.uint8), 50).memory_taken is None
+
+
+def test_a_target_that_cannot_be_measured_on_a_gpu_is_refused() -> None:
+    need_measured("tensorrt")
+    with pytest.raises(EngineError, match="measures the targets tensorrt and cuda, not openvino; add --target tensorrt"):
+        need_measured("openvino")
 
 
 def test_without_a_gpu_the_command_says_so(
