@@ -35,6 +35,10 @@ CAMERA_RETRY_LONGEST_S: Annotated[float, "the longest such pause"] = 30.0
 # The line's own threads
 CAPTURE_LOOK_S: Annotated[float, "capture waits for a picture before it looks at the camera's state and the stop"] = 0.05
 STALLED_S: Annotated[float, "of one step of capture, engine or decision: it counts as stalled"] = 10.0
+ENGINE_BROKEN_S: Annotated[
+    float, "of ENGINE_FAULTS or more parts at which the engine fails: the line ends, to be started anew"
+] = 2.0
+ENGINE_FAULTS = 3  # at the least, in a row: on a slow line the time alone would be over with the second part
 ENGINE_END_S: Annotated[float, "to the end of the frame that the engine computes when the line ends"] = 10.0
 ARCHIVE_END_S: Annotated[float, "for the frames that wait to be archived when the line ends"] = 5.0
 ARCHIVE_CALM_S: Annotated[float, "without a refusal by the disk: the alarm archive-full is over"] = 60.0
@@ -125,6 +129,7 @@ RULES = (
     Rule(("JOURNAL_COLLECT_S",) * 2, "JOURNAL_LOSS_S", "a transaction may take as long as it was collected for"),
     Rule(("JOURNAL_COLLECT_S",), "JOURNAL_CAUGHT_UP_S", "collecting alone is no delay"),
     Rule(("JOURNAL_CAUGHT_UP_S",), "JOURNAL_SLOW_S", "an alarm that begins and ends at one limit would flap"),
+    Rule(("ENGINE_BROKEN_S",), "STALLED_S", "an engine that says that it fails is given up before one that says nothing"),
     # The service manager kills only what does not move
     Rule(("STALLED_S",), "WATCHDOG_S", "what stalls for a moment may go on before its service is killed"),
     Rule(("BRIDGE_LOOK_S",) * 2, "WATCHDOG_S", "the watchdog is fed at least twice in its time"),

@@ -15,11 +15,13 @@ import zmq
 from appliance.host.process_table import DECISION
 from appliance.host.time_limits import STALLED_S
 from appliance.line.capture_thread import Capture
+from appliance.line.engine_watch import EngineWatch
 from appliance.line.equipment import Equipment
 from appliance.line.monitor import Monitor
 from appliance.line.pipeline import Job
 from appliance.line.recipe_at_work import LoadedRecipe
 from appliance.messages.announcer import Announcer
+from engines.common.errors import FaultError
 
 
 class DecisionLoop:
@@ -30,7 +32,8 @@ class DecisionLoop:
         self._camera, self._pipeline, self._publisher = equipment.camera, equipment.pipeline, equipment.publisher
         self._recorder, self._change_over = equipment.recorder, equipment.change_over
         self._capture, self._announcer, self._stop = capture, announcer, stop
-        self._monitor = Monitor()
+        self._monitor, self._engine_watch = Monitor(), EngineWatch()
+        self._engine_broken = ""  # why
         self._stepped_s = time.monotonic()  # when the present step began
         self._thread = threading.Thread(target=self._run, name=DECISION.name, daemon=True)
         self.failure: BaseException | None = None
@@ -84,6 +87,8 @@ class DecisionLoop:
             self._recorder.close()  # now, so that what it has to tell is still heard
             self._announce()
             publisher.change_state("stopped")
+            if self._engine_broken:
+                raise FaultError(f"{self._engine_broken}; the line has ended, to be started anew")
         except BaseException as error:  # noqa: BLE001 - kept for the line's `close`, which raises it in its caller's thread
             self.failure = error
             self._stop.set()
@@ -123,3 +128,8 @@ class DecisionLoop:
         self._recorder.offer(verdict, content, job.frame.image, frame_map, job.station.geometry.region)
         self._pipeline.release(job)
         self._announcer.take(self._monitor.take(verdict, job.station.held_out_scores))
+        broken = self._engine_watch.take(job, time.monotonic())
+        if broken and not self._engine_broken:
+            self._engine_broken = broken
+            self._announcer.notify("error", f"{broken}; the line ends, to be started anew", "engine-fault")
+            self._stop.set()  # parts in flight still get their verdict

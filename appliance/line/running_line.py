@@ -111,7 +111,9 @@ class RunningLine:
         self._stop.set()
         self._capture.join()
         self._decision.join()
-        self._equipment.close()
-        for failure in (self._capture.failure, self._decision.failure):
-            if failure is not None:
-                raise failure
+        try:
+            self._equipment.close()
+        finally:  # what broke the line is told, and not what could not be closed after it
+            for failure in (self._capture.failure, self._decision.failure):
+                if failure is not None:
+                    raise failure

@@ -1,7 +1,7 @@
 """Alarms: every kind that there is, when it is raised, and what a person does about it.
 
 Each is told once when it begins, and as `info` when it is over; a distance between the two keeps it from flapping. None of
-them stops inspection.
+them stops inspection but `engine-fault`, after which the line is started anew.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from appliance.host.time_limits import (
     ARCHIVE_CALM_S,
     CAMERA_RETRY_FIRST_S,
     CAMERA_RETRY_LONGEST_S,
+    ENGINE_BROKEN_S,
+    ENGINE_FAULTS,
     JOURNAL_CAUGHT_UP_S,
     JOURNAL_SLOW_S,
 )
@@ -20,6 +22,7 @@ Severity = Literal["info", "warning", "error"]
 AlarmKind = Literal[
     "camera-lost",
     "stall",
+    "engine-fault",
     "overrun",
     "late-rate",
     "part-count",
@@ -51,6 +54,11 @@ ALARMS: dict[AlarmKind, AlarmMeaning] = {
         "neither a picture nor a broken one for `camera.stall_ms` (software trigger: three times `camera.timeout_ms`; free: "
         "2 s); the camera is opened anew",
         "see to trigger and light",
+    ),
+    "engine-fault": AlarmMeaning(
+        f"the engine has failed at every part for {ENGINE_BROKEN_S:g} s, and at {ENGINE_FAULTS} at the least; the line ends "
+        "with exit status 1, and as a service is started anew",
+        "if it comes again, `inspect doctor --line LINE`; on a GPU its log: `journalctl -k -g NVRM`",
     ),
     "overrun": AlarmMeaning(
         "a part found no free slot; over after 100 parts without",

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from engines.common.errors import UserError
+from engines.common.errors import FaultError, UserError
 from engines.common.extras import missing_library
 
 EXIT_DONE, EXIT_FOUND, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -30,7 +30,8 @@ EXIT_STATUSES = {
     EXIT_FOUND: ExitStatus(
         "done, and what was examined is not as it must be",
         "`doctor`, `audit`, `replay`, `challenge`, `engines build`, `verify` and `prepare`; `collect` that was stopped early",
-        "started again; also after a fault of the program itself, whose log then has a traceback",
+        "started again; also a line whose engine fails part after part, and after a fault of the program itself, whose log "
+        "then has a traceback",
     ),
     EXIT_MISTAKE: ExitStatus(
         "a person must mend something: one line says what, where and how; nothing was changed",
@@ -61,6 +62,8 @@ def run_app(app: Callable[..., object]) -> None:
         sys.exit(app(standalone_mode=False))  # type: ignore[arg-type]  # an exit status or None
     except UserError as error:
         _complain(str(error))
+    except FaultError as error:
+        _complain(str(error), EXIT_FOUND)
     except ModuleNotFoundError as error:
         text = missing_library(error, "this command")
         if text is None:
@@ -86,7 +89,7 @@ def run_app(app: Callable[..., object]) -> None:
         sys.exit(EXIT_MISTAKE)  # no command was given: the help is printed already
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, status: int = EXIT_MISTAKE) -> None:
     line = Text.assemble(("error:", "bold red"), f" {' '.join(text.split())}")
     Console(stderr=True, soft_wrap=True, highlight=False).print(line)
-    sys.exit(EXIT_MISTAKE)
+    sys.exit(status)

@@ -1,4 +1,7 @@
-"""Every error that a user can mend, in one tree; the commands print them in one line and exit with status 2."""
+"""Every error that a user can mend, in one tree; the commands print them in one line and exit with status 2.
+
+Beside it the one that a new start may mend: also one line, and exit status 1.
+"""
 
 
 class UserError(Exception):
@@ -19,3 +22,7 @@ class ImageError(UserError):
 
 class EngineError(UserError):
     """A recipe's graph cannot be loaded or run on the asked target."""
+
+
+class FaultError(Exception):
+    """A process cannot go on and a new one may: the text says what happened."""
