@@ -44,6 +44,8 @@ class TorchEngine:
     def __init__(self, graph: InspectionGraph, precision: str) -> None:
         self.target = f"torch {precision}"
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self._device.type == "cuda" and precision == "float32":
+            ieee_float32()
         self._graph = graph.to(self._device)
         self._geometry = graph.geometry
 
@@ -72,6 +74,16 @@ def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> TorchEng
 def load_half_on_cpu(recipe: Recipe) -> TorchEngine:
     """The half-precision graph, casts included, on the CPU: slow, but its answers can be compared without a GPU."""
     return _warm(TorchEngine(to_half(load_graph(recipe)), "float16"))
+
+
+def ieee_float32() -> None:
+    """From now on float32 is IEEE's on a GPU, in this whole process: torch's convolutions round to TF32, 10 bits, otherwise.
+
+    The reference is what all others are compared with, and nothing of ours computes in float32 on a GPU and wants less.
+    Said by torch's older names: they keep its newer ones (`fp32_precision`) in step, and those do not keep the older ones.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
 
 
 def attempts(precision: str) -> int:
