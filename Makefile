@@ -47,6 +47,7 @@ install:
 	install -D -m 644 systemd/tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/inspect.conf
 	install -D -m 644 systemd/sysctl.conf $(DESTDIR)/usr/lib/sysctl.d/60-inspect.conf
 	install -D -m 644 systemd/camera.network $(DESTDIR)/etc/systemd/network/60-inspect-camera.network
+	install -D -m 644 systemd/gpu.conf $(DESTDIR)/usr/share/inspect/gpu.conf
 
 # The Python part of torch-tensorrt without its CUDA libraries, for the test that asks which operations it can convert.
 trt-wheel: $(VENV)/installed
