@@ -125,3 +125,12 @@ class _CUDAGraph(TorchDispatchMode):
         self.cuda.launched("replay")
         for func, args, kwargs, kept in self.kept:
             kept.copy_(func(*args, **kwargs))
+
+
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> MadeCuda:
+    """Have the target cuda compile for the CPU, load and run there, its slots on a made-up GPU."""
+    made = MadeCuda(refuses_capture="a package's own work is not seen here")
+    made.put_in_place(monkeypatch)
+    monkeypatch.setattr("engines.targets.cuda_target.device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("torch.hub.tqdm.monitor_interval", 0, raising=False)  # else a thread stays that watches progress bars
+    return made
