@@ -15,6 +15,7 @@ import numpy as np
 import zmq
 
 from appliance.capture import make_camera
+from appliance.checks.cores_of_lines import engines_beside, shared
 from appliance.checks.known_parts import known_pictures
 from appliance.config.camera import AnyCameraConfig
 from appliance.config.line import Line, need_journal
@@ -27,6 +28,7 @@ from appliance.line.threshold_offset import Bound, compared_with
 from appliance.line.trigger_safety import need_safe_trigger
 from appliance.plc import PlcError, make_plc
 from appliance.records.challenge_record import Conditions, due
+from engines.common.cores import CGROUPS, cpu_quota, quotas_of, usable_cores
 from engines.common.errors import UserError
 from engines.common.line_file import EngineConfig
 from engines.judgement import measure
@@ -68,6 +70,7 @@ def examine(line: Line) -> Iterator[Finding]:
                 "challenge", lambda: _challenge(challenge, line.config.engine, need_journal(line), Bound.of(line), recipe)
             )
         yield _guarded("engine", lambda: _engine(line.config.engine, recipe))
+        yield _cores(line)
         geometry, deadline_ms = recipe.manifest.geometry, line.config.decision.deadline_ms
         yield _guarded("camera", lambda: _camera(line.config.camera, line.file, geometry, deadline_ms))
     yield _ports(line.config.publish)
@@ -144,7 +147,7 @@ def _challenge(config: ChallengeConfig, engine: EngineConfig, journal: Path, bou
 
 
 def _engine(config: EngineConfig, recipe: Recipe) -> Finding:
-    engine = load_engine(recipe, config.target, config.precision, config.streams)
+    engine = load_engine(recipe, config.target, config.precision, config.share)
     slot = engine.new_slot()
     begin(slot)
     slot.finish()
@@ -152,6 +155,19 @@ def _engine(config: EngineConfig, recipe: Recipe) -> Finding:
     if not (measure(slot.frame_map, slot.scores, None).finite and np.isfinite(slot.scores).all()):
         return Finding("engine", "failed", f"{engine.target}: its map or scores are not finite; fit the recipe again")
     return Finding("engine", "ok", f"{engine.target} runs")
+
+
+def _cores(line: Line, cgroups: Path = CGROUPS) -> Finding:
+    """What the lines of this box get of its processor, as far as their files lie beside this line's."""
+    engines, broken = engines_beside(line.file)
+    # The line's own control group is there while it runs as a service; else only the quota of whoever asks is known.
+    quotas = quotas_of(f"system.slice/system-inspect.slice/inspect@{line.name}.service", cgroups)
+    if (own := cpu_quota(root=cgroups)) is not None:
+        quotas.append(own)
+    alone, text = shared(line.name, engines, usable_cores(), min(quotas, default=None))
+    if broken:
+        text += f"; not counted, as they cannot be read: {', '.join(broken)}"
+    return Finding("cores", "ok" if alone and not broken else "warning", text)
 
 
 def _camera(config: AnyCameraConfig, file: Path, geometry: Geometry, deadline_ms: int) -> Finding:

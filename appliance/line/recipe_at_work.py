@@ -39,7 +39,7 @@ class LoadedRecipe(Station):
         self.held_out_scores = thresholds.held_out_scores if thresholds else ()
         self.templates = read_templates(self.recipe, features=False)
         self.decider = Decider(self.recipe, compared, ignored_by(self.recipe, thresholds))
-        super().__init__(load_engine(self.recipe, config.target, config.precision, config.streams), geometry, config.slots)
+        super().__init__(load_engine(self.recipe, config.target, config.precision, config.share), geometry, config.slots)
 
     @property
     def caution(self) -> str:

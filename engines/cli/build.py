@@ -132,7 +132,10 @@ def _tell_outcome(recipe: Recipe, target: str, precision: str, parity: object) -
         command = recipe.naming.command("engines verify", target, precision)
         raise EngineError(f"{target} {precision}: was not compared with the reference; run: {command}")
     console.print(f"{engine_folder(recipe, target, precision)}: {describe(parity)}")
-    console.print(f"one frame: {parity.latency_ms:.1f} ms, reference {parity.reference_latency_ms:.1f} ms")
+    same = "" if parity.float32_latency_ms is None else f"{target} float32 {parity.float32_latency_ms:.1f} ms, "
+    console.print(f"one frame: {parity.latency_ms:.1f} ms, {same}reference {parity.reference_latency_ms:.1f} ms")
+    if parity.slow:
+        console.print(f"[yellow]{precision} is not faster here than float32, which is exact: run {target} float32[/]")
     if not parity.passed:
         console.print("[bold red]the parity gate was not passed: no line will load this engine[/]")
         raise typer.Exit(1)

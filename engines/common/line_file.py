@@ -16,6 +16,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from engines.common.cores import Share, cores_of
 from engines.common.errors import ConfigError
 from engines.common.typed_toml import decode_toml
 
@@ -36,6 +37,30 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             description="openvino: frames computed at once, each on its share of the cores; more: more parts a second",
         ),
     ] = 1
+    threads: (
+        Annotated[int, Meta(ge=1, le=999, description="openvino: threads that compute; none: one a core, fewer with a quota")]
+        | None
+    ) = None
+    cores: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$",
+                description='openvino: cores that it computes on, as "0-3,8"; none: all; each line of a box takes its own',
+            ),
+        ]
+        | None
+    ) = None
+
+    def __post_init__(self) -> None:
+        """Refuse a range of cores that is none."""
+        if self.cores is not None:
+            cores_of(self.cores)
+
+    @property
+    def share(self) -> Share:
+        """What its engine is given of the box."""
+        return Share(self.streams, self.threads, None if self.cores is None else cores_of(self.cores))
 
 
 class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):

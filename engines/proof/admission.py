@@ -15,14 +15,16 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from engines.common.cores import Share, on_cores
 from engines.common.errors import EngineError, RecipeError
 from engines.common.files import Sha256, check_digest, decode_json
 from engines.proof.parity import Parity
 from engines.recipe.bundle import Recipe
 from engines.recipe.thresholds import load_thresholds
-from engines.targets import TARGETS, Engine, Precision, load_reference, need_one_stream, target_module
+from engines.targets import TARGETS, Engine, Precision, begin, load_reference, need_whole_box, target_module
 
 RECORD = "build.json"
+WHOLE_BOX = Share()
 KEY_DIGITS = 12  # of the digest that stands for an environment
 
 
@@ -69,20 +71,38 @@ def read_record(folder: Path) -> BuildRecord:
     return decode_json(file.read_bytes(), BuildRecord, file)
 
 
-def load_engine(recipe: Recipe, target: str, precision: str, streams: int = 1, *, any_thresholds: bool = False) -> Engine:
-    """Load an engine that has proven itself, to compute ``streams`` frames at once.
+def load_engine(
+    recipe: Recipe, target: str, precision: str, share: Share = WHOLE_BOX, *, any_thresholds: bool = False
+) -> Engine:
+    """Load an engine that has proven itself, with its share of the box, and warm it.
 
     ``any_thresholds``: to get thresholds from it; its numbers must be near the reference's, its verdicts do not matter yet.
 
-    Raises EngineError with the mending command for any other.
+    Raises EngineError with the mending command for any other, and ConfigError for cores that are not there.
     """
-    module = target_module(target, precision)
-    if TARGETS[target].reference == precision:
-        need_one_stream(target, streams)
-        return load_reference(recipe)
-    need_proven(recipe, target, precision, any_thresholds=any_thresholds)
-    engine: Engine = module.load(recipe, precision, engine_folder(recipe, target, precision), streams)
+    with on_cores(share.cores):  # before a target imports its library: OpenVINO looks at them once in a process
+        module = target_module(target, precision)
+        if not TARGETS[target].streams:
+            need_whole_box(target, share)
+        if TARGETS[target].reference == precision:
+            engine = load_reference(recipe)
+        else:
+            need_proven(recipe, target, precision, any_thresholds=any_thresholds)
+            engine = module.load(recipe, precision, engine_folder(recipe, target, precision), share)
+        _warm(engine, share.streams)
     return engine
+
+
+def _warm(engine: Engine, streams: int) -> None:
+    """Have each of its streams compute a picture: the first takes twice as long, and is not to be a part's.
+
+    What the picture shows does not matter, and what was computed for one slot serves all.
+    """
+    slots = [engine.new_slot() for _ in range(streams)]
+    for slot in slots:
+        begin(slot)
+    for slot in slots:
+        slot.finish()
 
 
 def need_proven(recipe: Recipe, target: str, precision: str, *, any_thresholds: bool = False) -> BuildRecord:

@@ -7,7 +7,6 @@ that torch reaches here in the engine's type; a share of it says how much of the
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from engines.common.cores import Share, usable_cores
 from engines.common.errors import UserError
 from engines.proof.admission import built_engines, load_engine, need_proven
 from engines.recipe.bundle import Recipe, load_recipe
@@ -66,7 +66,7 @@ def bench(recipe: Recipe, frames: int, tell: Callable[[str], None]) -> list[Benc
         ceiling = in_process(_ceiling, CEILING_TYPE.get(precision, precision), TARGETS[target].gpu)
         for in_flight in (1, IN_FLIGHT):
             tell(f"measuring {target} {precision}, {in_flight} in flight")
-            streams = min(in_flight, os.cpu_count() or 1) if TARGETS[target].streams else 1
+            streams = min(in_flight, len(usable_cores())) if TARGETS[target].streams else 1
             median, p99, rate, rss = in_process(measure, recipe.folder, target, precision, in_flight, streams, frames)
             rows.append(
                 BenchRow(
@@ -123,7 +123,7 @@ def measure(
     recipe_folder: Path, target: str, precision: str, in_flight: int, streams: int, frames: int
 ) -> tuple[float, float, float, float]:
     """(median ms, p99 ms, frames a second, resident MB) from start to finish of each frame, the slots used in turn."""
-    engine = load_engine(load_recipe(recipe_folder), target, precision, streams, any_thresholds=True)
+    engine = load_engine(load_recipe(recipe_folder), target, precision, Share(streams), any_thresholds=True)
     slots: list[EngineSlot] = [engine.new_slot() for _ in range(in_flight)]
     picture = np.random.default_rng(0).integers(0, 255, slots[0].tiles.shape, np.uint8)
     for slot in slots:

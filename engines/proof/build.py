@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
 
+from engines.common.cores import Share
 from engines.common.errors import EngineError, ImageError
 from engines.common.files import write_file, written_aside
 from engines.pictures.geometry import Pixels
@@ -62,8 +64,9 @@ def build_engine(
                 module.build(recipe, precision, aside, samples, attempt)
                 seconds = time.monotonic() - begun
                 say(f"built in {seconds:.0f} s; comparing with the reference on {len(images)} frames")
-                engine = module.load(recipe, precision, aside, 1)
-                parity = prove(engine, recipe, precision, thresholds, images, tell)
+                engine = module.load(recipe, precision, aside, Share())
+                with _float32_of(recipe, target, precision, samples) as float32:
+                    parity = prove(engine, recipe, precision, thresholds, images, tell, float32)
             _tell_caution(engine, say)
             engine.close()
             if parity.passed:
@@ -95,8 +98,10 @@ def verify_engine(
     folder = engine_folder(recipe, target, precision)
     thresholds, images = load_thresholds(recipe), proof_images(recipe, golden, rejects)
     with enough_memory(f"{target} {precision} was compared"):
-        engine = target_module(target, precision).load(recipe, precision, folder, 1)
-        parity = prove(engine, recipe, precision, thresholds, images, tell)
+        engine = target_module(target, precision).load(recipe, precision, folder, Share())
+        samples = [recipe.manifest.geometry.cut_new(image) for image in images[:1]]  # float32 is not fitted to them
+        with _float32_of(recipe, target, precision, samples) as float32:
+            parity = prove(engine, recipe, precision, thresholds, images, tell, float32)
     _tell_caution(engine, say)
     engine.close()
     _name_layer(recipe, precision, parity, thresholds, images, say)
@@ -106,11 +111,37 @@ def verify_engine(
 
 
 def prove(
-    engine: Engine, recipe: Recipe, precision: Precision, thresholds: Thresholds | None, images: list[Pixels], tell: Tell
+    engine: Engine,
+    recipe: Recipe,
+    precision: Precision,
+    thresholds: Thresholds | None,
+    images: list[Pixels],
+    tell: Tell,
+    float32: Engine | None = None,
 ) -> Parity:
-    """The parity report of an engine."""
+    """The parity report of an engine; ``float32``, of the same target, is timed beside it."""
     geometry, ignored = recipe.manifest.geometry, ignored_by(recipe, thresholds)
-    return compare(engine, load_reference(recipe), precision, geometry, thresholds, ignored, images, tell)
+    return compare(engine, load_reference(recipe), precision, geometry, thresholds, ignored, images, tell, float32)
+
+
+@contextmanager
+def _float32_of(recipe: Recipe, target: str, precision: Precision, samples: Sequence[Pixels]) -> Iterator[Engine | None]:
+    """The same target in float32, to be timed beside another precision: as it is built, or made for it and not kept."""
+    info = TARGETS.get(target)
+    if info is None or precision == "float32" or "float32" not in info.precisions or info.reference == "float32":
+        yield None
+        return
+    module = target_module(target, "float32")
+    with TemporaryDirectory() as aside:
+        try:
+            need_intact(recipe, target, "float32")
+            folder = engine_folder(recipe, target, "float32")
+        except EngineError:
+            folder = Path(aside)
+            module.build(recipe, "float32", folder, samples, 0)
+        engine: Engine = module.load(recipe, "float32", folder, Share())
+    yield engine
+    engine.close()
 
 
 def _tell_caution(engine: Engine, say: Say) -> None:

@@ -54,7 +54,15 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flips_in_band: int
     latency_ms: float  # median, one frame at a time
     reference_latency_ms: float
+    float32_latency_ms: Annotated[
+        float | None, Meta(description="of the same target in float32, in the same run; null: it is that itself, or has none")
+    ] = None
     thresholds_digest: Annotated[Sha256 | None, Meta(description="of the same thresholds")] = None
+
+    @property
+    def slow(self) -> bool:
+        """Whether float32, which is exact, is as fast here on the same target."""
+        return self.float32_latency_ms is not None and self.latency_ms >= self.float32_latency_ms
 
     @property
     def close(self) -> bool:
@@ -77,17 +85,20 @@ def compare(
     ignored: npt.NDArray[np.bool_] | None,
     images: Sequence[Pixels],
     tell: Callable[[int, int], None],
+    float32: Engine | None = None,
 ) -> Parity:
     """Run both engines over the pictures; without thresholds there are no verdicts to compare.
 
-    ``ignored`` (H, W) marks the map's pixels that the thresholds leave out.
+    ``ignored`` (H, W) marks the map's pixels that the thresholds leave out.  ``float32``, of the same target, is timed beside
+    them.
     """
     limits = LIMITS[precision]
     slot, truth = engine.new_slot(), reference.new_slot()
+    slots = [slot, truth] if float32 is None else [slot, truth, float32.new_slot()]
     errors, correlations, score_errors, flips, band = [], [], [], 0, 0
-    latencies: tuple[list[float], list[float]] = ([], [])
+    latencies: list[list[float]] = [[] for _ in slots]
     for done, image in enumerate(images, start=1):
-        for one, taken in zip((slot, truth), latencies, strict=True):
+        for one, taken in zip(slots, latencies, strict=True):
             begun = time.perf_counter()
             run_once(one, image, geometry)
             taken.append((time.perf_counter() - begun) * 1e3)
@@ -113,6 +124,7 @@ def compare(
         flips_in_band=band,
         latency_ms=float(np.median(latencies[0])),
         reference_latency_ms=float(np.median(latencies[1])),
+        float32_latency_ms=None if float32 is None else float(np.median(latencies[2])),
     )
 
 

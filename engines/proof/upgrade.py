@@ -38,7 +38,7 @@ def prepare(recipe: Recipe, engine: EngineConfig, golden: Path | None, say: Say,
                 f"{recipe.folder}: {target} {precision} does not pass the parity gate here ({why}); "
                 "choose another precision, or stay with the environment that serves"
             )
-    load_engine(recipe, target, precision, engine.streams).close()
+    load_engine(recipe, target, precision, engine.share).close()
     return outcome
 
 

@@ -4,13 +4,13 @@ The commands import this for their help: nothing large is imported with it.
 
 A target's module has
 
-    load(recipe, precision, folder, streams) -> Engine    of what was built into the folder
+    load(recipe, precision, folder, share) -> Engine      of what was built into the folder
     build(recipe, precision, folder, golden, attempt)     golden: cut golden samples, each (tiles, side, side, 3)
     attempts(precision) -> int                            ways to build, from the fastest to the most exact
     versions() -> dict                                    libraries and hardware that the answer depends on
     FILES: tuple                                          names of all files that `load` reads in the folder
 
-`load` refuses more than one stream with `need_one_stream`, unless its line in `TARGETS` says that it has streams.
+`share` is the whole box, unless its line in `TARGETS` says that it has streams.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+from engines.common.cores import Share
 from engines.common.errors import EngineError
 from engines.common.extras import import_for
 
@@ -75,7 +76,7 @@ class TargetInfo:
     precisions: tuple[Precision, ...]
     reference: Precision | None = None  # a precision that is the reference itself: nothing to build or to prove
     gpu: bool = False  # computes on a GPU where torch has one
-    streams: bool = False  # can compute several frames at once, each on its share of the cores
+    streams: bool = False  # can compute several frames at once, each on its share of the cores, and on some of them only
 
 
 TARGETS: Mapping[str, TargetInfo] = {
@@ -114,7 +115,7 @@ def default_precision(target: str) -> str:
 
 def load_reference(recipe: Recipe) -> Engine:
     """The float32 reference that every other engine is compared with."""
-    engine: Engine = target_module("torch", "float32").load(recipe, "float32", recipe.folder, 1)
+    engine: Engine = target_module("torch", "float32").load(recipe, "float32", recipe.folder, Share())
     return engine
 
 
@@ -123,10 +124,16 @@ def caution_of(engine: Engine) -> str:
     return str(getattr(engine, "caution", ""))
 
 
-def need_one_stream(target: str, streams: int) -> None:
-    """For targets that compute one frame after the other. Raises EngineError when more is asked for."""
-    if streams != 1:
-        raise EngineError(f"target {target} computes one frame at a time: take engine.streams out of the line's file")
+def need_whole_box(target: str, share: Share) -> None:
+    """For targets without streams. Raises EngineError that names the first key of the line's file to take out."""
+    whole = Share()
+    for key, told in (
+        ("streams", "computes one frame at a time"),
+        ("threads", "starts its threads itself"),
+        ("cores", "takes no cores of its own"),
+    ):
+        if getattr(share, key) != getattr(whole, key):
+            raise EngineError(f"target {target} {told}: take engine.{key} out of the line's file")
 
 
 def begin(slot: EngineSlot) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import logging
-import platform
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engines.common.cores import Share, cpu_quota, usable_cores
 from engines.common.errors import EngineError
-from engines.common.extras import import_for
 from engines.pictures.geometry import Geometry, Pixels
 from engines.recipe.bundle import Recipe
 from engines.targets import HostSlot
-from engines.targets.openvino_exact import CONVOLUTIONS, exact_operations, keep_exact
+from engines.targets.hardware import processor
+from engines.targets.openvino_exact import exact_operations, keep_exact
+from engines.targets.openvino_int8 import need_nncf, quantised
 from engines.targets.quiet_openvino import ov
 
 BLOB = "model.blob"  # compiled for this CPU: a start compiles nothing
 FILES = (BLOB,)
 EXACT_CONVOLUTIONS = (3, 10, 1_000)  # by attempt; see `openvino_exact`
-HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}  # what is not quantised runs in bfloat16
+# What a compiled model's operations compute in beside float32.
+COMPUTED_IN = {"float32": set[str](), "bfloat16": {"bf16"}, "int8": {"i8", "bf16"}}
+WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
 
 
 class OpenVinoSlot:
@@ -71,16 +74,19 @@ def attempts(precision: str) -> int:
 
 
 def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels], attempt: int) -> None:
-    """Export the graph, convert and compile it, and write what `load` reads into ``folder``."""
+    """Export the graph, convert and compile it, and write what `load` reads into ``folder``.
+
+    Raises EngineError for bfloat16 where the processor has none.
+    """
+    _need_precision(precision)
     if precision == "int8":
-        _nncf()  # asked for now, not after the conversion
+        need_nncf()  # asked for now, not after the conversion
     model = converted(recipe)
     if precision != "float32":
         exact = exact_operations(model, EXACT_CONVOLUTIONS[attempt])
-        if precision == "int8":
-            model = _quantise(model, golden, exact)
-        model = keep_exact(model, exact, folder)
-    compiled = _core().compile_model(model, "CPU", _config(precision, streams=1))
+        int8 = precision == "int8"
+        model = quantised(model, golden, exact, folder, _answers) if int8 else keep_exact(model, exact, folder)
+    compiled = _core().compile_model(model, "CPU", _config(precision, Share()))
     (folder / BLOB).write_bytes(compiled.export_model().getvalue())
 
 
@@ -97,22 +103,47 @@ def converted(recipe: Recipe) -> Any:
 
 def versions() -> dict[str, str]:
     """What a compiled engine depends on, as it is here and now."""
-    return {"openvino": ov.__version__.split("-")[0], "cpu": _cpu_name()}
+    cpu = processor() if computes_in_bfloat16() else f"{processor()}, without bfloat16"
+    return {"openvino": ov.__version__.split("-")[0], "cpu": cpu}
 
 
-def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> OpenVinoEngine:
-    """Load an engine that was compiled on this machine. Raises EngineError when OpenVINO refuses it.
+def load(recipe: Recipe, precision: str, folder: Path, share: Share) -> OpenVinoEngine:
+    """Load an engine that was compiled on this machine.
 
-    ``streams`` frames are computed at once, each on its share of the cores.
+    Raises EngineError when OpenVINO refuses it, or would compute it in another precision.
     """
+    _need_precision(precision)
+    build_again = f"build it again with: {recipe.naming.command('engines build', 'openvino', precision)}"
     try:
-        model = _core().import_model((folder / BLOB).read_bytes(), "CPU", _config(precision, streams))
+        model = _core().import_model((folder / BLOB).read_bytes(), "CPU", _config(precision, share))
     except RuntimeError as error:
-        raise EngineError(
-            f"{folder / BLOB}: OpenVINO cannot load it ({str(error).strip().splitlines()[-1]}); build it again with: "
-            f"{recipe.naming.command('engines build', 'openvino', precision)}"
-        ) from error
+        told = str(error).strip().splitlines()[-1]
+        raise EngineError(f"{folder / BLOB}: OpenVINO cannot load it ({told}); {build_again}") from error
+    if computed_in(model) != (expected := COMPUTED_IN[precision] - ({"bf16"} if _hint(precision) == "f32" else set())):
+        found, right = (" and ".join(sorted({"f32"} | one)) for one in (computed_in(model), expected))
+        raise EngineError(f"{folder / BLOB}: OpenVINO computes it in {found}, and {precision} is {right}; {build_again}")
     return OpenVinoEngine(model, precision, recipe.manifest.geometry)
+
+
+def computed_in(model: Any) -> set[str]:
+    """Which of bf16, f16 and i8 a compiled model's operations compute in, as OpenVINO tells of each."""
+    kinds = {node.get_rt_info()["runtimePrecision"].astype(str) for node in model.get_runtime_model().get_ordered_ops()}
+    return kinds & {"bf16", "f16", "i8"}
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether the processor has instructions for it: without them OpenVINO emulates it, some thirty times as slow, or fails.
+
+    OpenVINO tells what the processor itself says.  The variable caps what its kernels use, so that tests can have such a
+    processor; an old one may differ in more.
+    """
+    capped = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in WITHOUT_BFLOAT16
+    return not capped and "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _need_precision(precision: str) -> None:
+    if precision == "bfloat16" and not computes_in_bfloat16():
+        raise EngineError("openvino bfloat16: this processor does not compute in it; choose int8, or float32, which is exact")
 
 
 @functools.cache
@@ -121,34 +152,22 @@ def _core() -> Any:
     return ov.Core()
 
 
-def _config(precision: str, streams: int) -> dict[str, Any]:
-    return {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": streams}
+def _config(precision: str, share: Share) -> dict[str, Any]:
+    """All that an answer or its time depends on; a blob takes its precision from here, and else from the machine."""
+    config = {"INFERENCE_PRECISION_HINT": _hint(precision), "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": share.streams}
+    cores = len(usable_cores())
+    if threads := share.limited_to(cores, cpu_quota()):
+        # Fewer threads than cores would be pinned to the first ones, and those of every other line, too.
+        config |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": threads >= cores}
+    return config
 
 
-def _quantise(model: Any, golden: Sequence[Pixels], exact: set[str]) -> Any:
-    """Post-training quantisation to 8 bits (NNCF), all but the named operations and what gains nothing by it."""
-    nncf = _nncf()
-    nncf.set_log_level(logging.ERROR)  # it tells of each operation that it leaves as it is
-    kinds = {"Subtract", "Power"}  # differences: what they are taken of is nearly equal
-    if any(node.get_type_name() == "GroupConvolution" for node in model.get_ops()):
-        # A backbone of depthwise convolutions was slower in 8 bits than in bfloat16, and the map's error three times as large.
-        kinds |= CONVOLUTIONS
-    kept = exact | {node.get_friendly_name() for node in model.get_ops() if node.get_type_name() in kinds}
-    return nncf.quantize(
-        model,
-        nncf.Dataset(list(golden)),
-        subset_size=len(golden),
-        model_type=nncf.ModelType.TRANSFORMER,
-        ignored_scope=nncf.IgnoredScope(names=sorted(kept)),
-    )
+def _hint(precision: str) -> str:
+    """What floating point is computed in: of int8 all that is not quantised."""
+    return "f32" if precision == "float32" or not computes_in_bfloat16() else "bf16"
 
 
-def _nncf() -> Any:
-    return import_for("int8", "nncf", EngineError)
-
-
-def _cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith(("model name", "Model")):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
+def _answers(precision: str, model: Any, tiles: Sequence[Pixels]) -> list[npt.NDArray[np.float32]]:
+    """The maps of a model that is not compiled yet."""
+    request = _core().compile_model(model, "CPU", _config(precision, Share())).create_infer_request()
+    return [request.infer({0: one})[0].copy() for one in tiles]

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import tensorrt as trt
 import torch
 
+from engines.common.cores import Share
 from engines.common.errors import EngineError
 from engines.pictures.geometry import Pixels
 from engines.recipe.bundle import Recipe
-from engines.targets import need_one_stream
 
 if TYPE_CHECKING:
     from engines.targets.cuda_slot import CudaEngine
@@ -133,10 +133,9 @@ def versions() -> dict[str, str]:
     }
 
 
-def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> CudaEngine:
+def load(recipe: Recipe, precision: str, folder: Path, share: Share) -> CudaEngine:
     """Load a plan that was built on this machine. Raises EngineError for one that TensorRT refuses, or of other tensors."""
     _need_gpu()
-    need_one_stream("tensorrt", streams)
     from engines.targets.cuda_slot import CudaEngine
     from engines.targets.tensorrt_plan import Plan
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
+from engines.common.cores import Share
 from engines.common.errors import EngineError
 from engines.graph.assembly import load_graph
 from engines.graph.half_precision import to_half
 from engines.graph.inspection import InspectionGraph
 from engines.pictures.geometry import Geometry, Pixels
 from engines.recipe.bundle import Recipe
-from engines.targets import HostSlot, begin, need_one_stream
+from engines.targets import HostSlot
 
 FILES: tuple[str, ...] = ()  # the recipe's own weights are all that is read
 
@@ -57,23 +58,22 @@ class TorchEngine:
         """See `engines.targets.Engine.close`."""
 
 
-def load(recipe: Recipe, precision: str, folder: Path, streams: int) -> TorchEngine:
-    """Load the recipe's graph and run it once, so that the first part is not slow.
+def load(recipe: Recipe, precision: str, folder: Path, share: Share) -> TorchEngine:
+    """Load the recipe's graph.
 
     Raises EngineError for half precision without a GPU; `load_half_on_cpu` is for parity checks.
     """
-    need_one_stream("torch", streams)
     graph = load_graph(recipe)
     if precision == "float16":
         if not torch.cuda.is_available():
             raise EngineError("torch float16 needs a GPU that torch can use; choose float32, or the target openvino")
         to_half(graph)
-    return _warm(TorchEngine(graph, precision))
+    return TorchEngine(graph, precision)
 
 
 def load_half_on_cpu(recipe: Recipe) -> TorchEngine:
     """The half-precision graph, casts included, on the CPU: slow, but its answers can be compared without a GPU."""
-    return _warm(TorchEngine(to_half(load_graph(recipe)), "float16"))
+    return TorchEngine(to_half(load_graph(recipe)), "float16")
 
 
 def ieee_float32() -> None:
@@ -99,10 +99,3 @@ def versions() -> dict[str, str]:
     """See `engines.targets`."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return {"torch": str(torch.__version__), "cuda": str(torch.version.cuda), "device": device}
-
-
-def _warm(engine: TorchEngine) -> TorchEngine:
-    slot = engine.new_slot()
-    begin(slot)
-    slot.finish()
-    return engine

@@ -62,6 +62,7 @@ def test_all_is_well_on_a_good_line(
         "thresholds",
         "sensitivity",
         "engine",
+        "cores",
         "camera",
         "ports",
         "plc",

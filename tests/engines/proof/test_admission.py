@@ -19,15 +19,17 @@ import numpy as np
 import pytest
 import torch
 
+from engines.common.cores import Share, usable_cores
 from engines.common.errors import EngineError, RecipeError
 from engines.proof.admission import RECORD, BuildRecord, engine_folder, load_engine, read_record
 from engines.proof.build import build_engine, proof_images, prove, save_record, verify_engine
 from engines.proof.parity import LIMITS, Parity
 from engines.recipe.bundle import Recipe, load_recipe
+from engines.recipe.golden_samples import read_samples
 from engines.recipe.thresholds import FILE, HISTORY, load_thresholds, save_thresholds
-from engines.targets import TARGETS, Engine, Precision, load_reference, run_once
-from engines.targets.openvino_target import EXACT_CONVOLUTIONS
-from engines.targets.torch_target import load_half_on_cpu
+from engines.targets import TARGETS, Engine, Precision, load_reference, openvino_target, run_once
+from engines.targets.openvino_target import EXACT_CONVOLUTIONS, OpenVinoEngine, OpenVinoSlot, computed_in
+from engines.targets.torch_target import TorchSlot, load_half_on_cpu
 from tests.virtual_line.product import render
 
 OPENVINO = ("openvino", "float32")
@@ -295,6 +297,7 @@ def test_bfloat16_passes_the_gate_and_keeps_its_exact_operations(built: Recipe, 
     assert record.parity is not None
     assert record.parity.passed, record.parity
     assert record.parity.map_error > 1e-4, "it is bfloat16, not float32 again"
+    assert record.parity.float32_latency_ms is not None, "float32 was timed beside it"
     engine = load_engine(copied, "openvino", "bfloat16")
     run_once(engine.new_slot(), render(77, None).image, copied.manifest.geometry)
     kinds = executed(engine._model)  # type: ignore[attr-defined]
@@ -306,7 +309,9 @@ def test_bfloat16_passes_the_gate_and_keeps_its_exact_operations(built: Recipe, 
     engine.close()
 
 
-def test_8_bits_pass_the_gate_and_leave_the_backbone_as_it_is(built: Recipe, golden_folder: Path, tmp_path: Path) -> None:
+def test_8_bits_pass_the_gate_leave_the_backbone_as_it_is_and_are_the_same_each_time(
+    built: Recipe, golden_folder: Path, tmp_path: Path, converted_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(built.folder, tmp_path / "recipe")
     copied = load_recipe(tmp_path / "recipe")
     record = build_engine(copied, "openvino", "int8", golden_folder, None, lambda _: None, _quiet)
@@ -318,7 +323,21 @@ def test_8_bits_pass_the_gate_and_leave_the_backbone_as_it_is(built: Recipe, gol
     convolutions = {kind for name, kind, _ in kinds if name.endswith("Convolution")}
     assert convolutions
     assert not convolutions & {"i8", "u8"}
-    engine.close()
+    samples = [copied.manifest.geometry.cut_new(one) for one in read_samples(golden_folder, copied.manifest, held_out=False)]
+    (tmp_path / "again").mkdir()
+    openvino_target.build(copied, "int8", tmp_path / "again", samples, 0)
+    again = openvino_target.load(copied, "int8", tmp_path / "again", Share())
+    maps = []
+    for one in (engine, again):
+        slot = one.new_slot()
+        run_once(slot, render(77, "crack").image, copied.manifest.geometry)
+        maps.append(slot.frame_map.copy())
+    np.testing.assert_array_equal(*maps)
+    monkeypatch.setattr(openvino_target, "computes_in_bfloat16", lambda: False)
+    older = openvino_target.load(copied, "int8", tmp_path / "again", Share())
+    assert (computed_in(again._model), computed_in(older._model)) == ({"i8", "bf16"}, {"i8"}), "the rest is float32 there"
+    for one in (engine, again, older):
+        one.close()
 
 
 def executed(model: Any) -> list[tuple[str, str, str]]:
@@ -359,7 +378,36 @@ def test_a_network_with_a_bank_passes_the_gate_in_bfloat16(banked: Recipe, tmp_p
 
 def test_a_target_of_one_frame_at_a_time_refuses_streams(recipe: Recipe) -> None:
     with pytest.raises(EngineError, match=r"computes one frame at a time: take engine\.streams out"):
-        load_engine(recipe, "torch", "float32", streams=2)
+        load_engine(recipe, "torch", "float32", Share(streams=2))
+
+
+@pytest.mark.parametrize("key", ["threads", "cores"])
+def test_a_target_without_streams_refuses_a_part_of_the_box(recipe: Recipe, key: str) -> None:
+    share = Share(threads=1) if key == "threads" else Share(cores=usable_cores())
+    with pytest.raises(EngineError, match=rf"target torch .*: take engine\.{key} out of the line's file"):
+        load_engine(recipe, "torch", "float32", share)
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_every_stream_has_computed_a_picture_before_an_engine_serves(
+    built: Recipe, streams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stream has a graph of its own, which sets itself up with its first frame."""
+    slots, new_slot = list[OpenVinoSlot](), OpenVinoEngine.new_slot
+    monkeypatch.setattr(OpenVinoEngine, "new_slot", lambda engine: (slots.append(new_slot(engine)), slots[-1])[1])
+    load_engine(built, *OPENVINO, Share(streams)).close()
+    assert len(slots) == streams
+    for slot in slots:
+        assert np.isfinite(slot.frame_map).all()
+        assert np.isfinite(slot.scores).all()
+
+
+def test_the_reference_is_warmed_as_well(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished: list[TorchSlot] = []
+    finish = TorchSlot.finish
+    monkeypatch.setattr(TorchSlot, "finish", lambda slot: (finish(slot), finished.append(slot))[0])
+    load_engine(recipe, "torch", "float32").close()
+    assert len(finished) == 1
 
 
 @pytest.mark.parametrize("network", ["recipe", "banked"])

@@ -42,7 +42,7 @@ ABACUS = """
         (folder / "beads").write_text(str(len(golden)))
 
 
-    def load(recipe, precision, folder, streams):
+    def load(recipe, precision, folder, share):
         assert (folder / "beads").is_file()
         return Abacus(load_reference(recipe))
 
