@@ -11,9 +11,10 @@ import os
 import shutil
 import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import torch
 
@@ -26,21 +27,21 @@ TOOLKIT = Path("/usr/local/cuda")
 
 
 @contextmanager
-def compilers(device: torch.device, folder: Path) -> Iterator[None]:
-    """Surroundings in which AOTInductor compiles for a device; what is kept beside lies in ``folder``, and goes at the end.
+def compilers(device: torch.device) -> Iterator[None]:
+    """Surroundings in which AOTInductor compiles for a device; what it keeps beside the package is gone at the end.
 
     Raises EngineError that names what is missing, and what to install.
     """
+    from torch._inductor.utils import fresh_cache
+
     need("c++" if device.type == "cpu" else "gpu")
-    with TemporaryDirectory(dir=folder, prefix=".") as aside:
-        # Compiled files of others, or of another version, are not taken up; and a service has no home for Triton's.
-        changed = {"TORCHINDUCTOR_CACHE_DIR": aside, "TRITON_CACHE_DIR": str(Path(aside, "triton"))}
-        if device.type == "cuda":
-            (Path(aside) / DRIVER).symlink_to(_driver())
-            paths = [aside, *filter(None, [os.environ.get("LIBRARY_PATH")])]
-            changed |= {"CUDA_HOME": str(cuda_home()), "LIBRARY_PATH": os.pathsep.join(paths)}
-        with _environment(changed):
-            yield
+    # A cache of its own: compiled files of another version, or of another user, are not taken up, and a service has no home.
+    with (
+        TemporaryDirectory() as aside,
+        fresh_cache(dir=aside),
+        _linking(Path(aside)) if device.type == "cuda" else nullcontext(),
+    ):
+        yield
 
 
 def need(kind: str) -> None:
@@ -54,7 +55,7 @@ def need(kind: str) -> None:
         raise EngineError(
             "target cuda is built with the library triton, which torch for NVIDIA GPUs brings; run: pip install triton"
         )
-    headers = Path(sysconfig.get_paths()["include"])
+    headers = Path(sysconfig.get_config_var("INCLUDEPY"))
     if not (headers / "Python.h").is_file():
         raise EngineError(f"target cuda is built with Python's headers, and {headers} has none; run: apt install python3-dev")
     cuda_home()
@@ -93,19 +94,12 @@ def _driver() -> Path:
 
 
 @contextmanager
-def _environment(changed: dict[str, str]) -> Iterator[None]:
-    """Environment variables for a while; also for torch's own note of CUDA's folder, which is made once."""
+def _linking(folder: Path) -> Iterator[None]:
+    """With CUDA's headers and the driver's library where a compiler looks, also in torch's own note of CUDA's folder."""
     from torch.utils import cpp_extension
 
-    before, home = {name: os.environ.get(name) for name in changed}, cpp_extension.CUDA_HOME
-    os.environ.update(changed)
-    cpp_extension.CUDA_HOME = changed.get("CUDA_HOME", home)
-    try:
+    (folder / DRIVER).symlink_to(_driver())
+    home, paths = cuda_home(), [str(folder), *filter(None, [os.environ.get("LIBRARY_PATH")])]
+    changed = {"CUDA_HOME": str(home), "LIBRARY_PATH": os.pathsep.join(paths)}
+    with patch.dict(os.environ, changed), patch.object(cpp_extension, "CUDA_HOME", str(home)):
         yield
-    finally:
-        cpp_extension.CUDA_HOME = home
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -53,11 +53,11 @@ def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels]
     from engines.graph.half_precision import to_half
 
     where = device()
-    with compilers(where, folder), _quiet(), torch.no_grad():
+    with compilers(where), _quiet(), torch.no_grad():
         program = export_graph(to_half(load_graph(recipe)).to(where))
         try:
             torch._inductor.aoti_compile_and_package(program, package_path=str(folder / PACKAGE))
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError:  # told in its own words
             raise
         except Exception as error:  # the compilers below it raise many kinds
             raise EngineError(f"AOTInductor compiled no package: {_told(error)}") from error
@@ -83,10 +83,10 @@ def load(recipe: Recipe, precision: str, folder: Path, share: Share) -> CudaEngi
         compute = _computing(package)
         _need_answers(compute, geometry, where)
     except RuntimeError as error:
-        raise EngineError(
-            f"{folder / PACKAGE}: torch cannot load it ({_told(error)}); build it again with: "
-            f"{recipe.naming.command('engines build', 'cuda', precision)}"
-        ) from error
+        again = f"build it again with: {recipe.naming.command('engines build', 'cuda', precision)}"
+        if "out of memory" in str(error):
+            again = "see with nvidia-smi what else uses the GPU, and stop it"
+        raise EngineError(f"{folder / PACKAGE}: torch cannot load it ({_told(error)}); {again}") from error
     return CudaEngine(f"cuda {precision}", geometry, lambda buffers: _launch(compute, buffers))
 
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.utils import cpp_extension
 
 from engines.common.cores import Share
 from engines.common.errors import EngineError
@@ -107,8 +108,15 @@ def test_answers_of_other_shapes_are_refused_though_they_could_be_copied(
         else:
             with pytest.raises(EngineError, match="it answers with"):
                 cuda_target.load(recipe, "float16", tmp_path, Share())
+    monkeypatch.setattr(torch._inductor, "aoti_load_package", _short_of_memory)
+    with pytest.raises(EngineError, match=r"CUDA error: out of memory.*; see with nvidia-smi"):
+        cuda_target.load(recipe, "float16", tmp_path, Share())
     with pytest.raises(EngineError, match="one frame at a time"):
         cuda_target.load(recipe, "float16", tmp_path, Share(streams=2))
+
+
+def _short_of_memory(*_: object, **__: object) -> None:
+    raise RuntimeError("CUDA error: out of memory")
 
 
 def test_what_a_build_needs_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +125,7 @@ def test_what_a_build_needs_is_named_where_it_is_missing(tmp_path: Path, monkeyp
         cuda_compilers.need("c++")
     monkeypatch.setenv("CXX", "sh")  # any program
     cuda_compilers.need("c++")
-    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
+    monkeypatch.setattr("sysconfig.get_config_var", lambda _name: str(tmp_path))
     with pytest.raises(EngineError, match=r"Python's headers.*; run: apt install python3-dev"):
         cuda_compilers.need("gpu")
 
@@ -142,19 +150,29 @@ def test_cudas_headers_are_found_or_asked_for(tmp_path: Path, monkeypatch: pytes
     assert cuda_compilers.cuda_home() == whole
 
 
-def test_the_surroundings_of_a_build_are_put_back(tmp_path: Path) -> None:
-    before = dict(os.environ)
+def test_the_surroundings_of_a_build_are_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, home = tmp_path / "libcuda.so.1", tmp_path / "cuda"
+    monkeypatch.setattr(cuda_compilers, "need", lambda _kind: None)
+    monkeypatch.setattr(cuda_compilers, "_driver", lambda: driver)
+    monkeypatch.setattr(cuda_compilers, "cuda_home", lambda: home)
+    before, noted = dict(os.environ), cpp_extension.CUDA_HOME
+    seen = []
 
     def broken_off() -> None:
-        with cuda_compilers.compilers(torch.device("cpu"), tmp_path):
-            assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).parent == tmp_path
-            assert list(tmp_path.iterdir())
+        with cuda_compilers.compilers(torch.device("cuda")):
+            linked = Path(os.environ["LIBRARY_PATH"].split(os.pathsep)[0], "libcuda.so")
+            assert linked.readlink() == driver
+            assert os.environ["CUDA_HOME"] == cpp_extension.CUDA_HOME == str(home)
+            assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).parent == linked.parent
+            assert Path(os.environ["TRITON_CACHE_DIR"]).is_relative_to(linked.parent)
+            seen.append(linked.parent)
             raise KeyError
 
     with pytest.raises(KeyError):
         broken_off()
     assert dict(os.environ) == before
-    assert not list(tmp_path.iterdir()), "a build's folder is what a line loads"
+    assert noted == cpp_extension.CUDA_HOME
+    assert not seen[0].exists()
 
 
 def test_a_compilers_first_error_is_told() -> None:
