@@ -6,12 +6,15 @@ import dataclasses
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer
 
+from engines.cli import build
 from engines.common.errors import EngineError
 from engines.pictures.geometry import Geometry
 from engines.recipe.bundle import Recipe
@@ -73,6 +76,27 @@ def test_memory_that_is_taken_without_torch_is_counted(taken: int, monkeypatch: 
     assert report.frames == len(report.latencies_ms) == 50
     cuda.integrated = True
     assert examine(engine, np.zeros((1, 8, 8, 3), np.uint8), 50).memory_taken is None
+
+
+def test_what_was_measured_is_printed_and_no_overlap_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a made-up GPU, which does one thing after the other."""
+    cuda = MadeCuda(refuses_capture="it takes memory")
+    cuda.put_in_place(monkeypatch)
+    geometry = Geometry((8, 8), (0, 0, 8, 8), input_side=8)
+    engine = CudaEngine("cuda float16", geometry, lambda _: lambda: None)
+    monkeypatch.setattr("engines.proof.admission.load_engine", lambda *_: engine)
+    recipe: Any = SimpleNamespace(manifest=SimpleNamespace(geometry=geometry))
+    with pytest.raises(typer.Exit) as ended:
+        build._measure_on_gpu(recipe, "cuda", "float16")
+    assert ended.value.exit_code == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{build.GPU_FRAMES} frames, " in said
+    assert "launched layer by layer (no CUDA graph: it takes memory)" in said
+    assert "copies during another frame's computing: 0% of the frames" in said
+    assert "allocations by torch: 0; memory taken on the GPU: 0.0 MiB" in said
+    assert "the GPU is not used as it should be" in said
 
 
 def test_a_target_that_cannot_be_measured_on_a_gpu_is_refused() -> None:
