@@ -12,8 +12,8 @@ import pytest
 from engines.pictures.geometry import Geometry
 from engines.targets import HostSlot
 from tests.appliance.conftest import make_thresholds
-from tests.benchmarks.cuda import carried
 from tests.benchmarks.cuda.__main__ import LIMITS_S, TARGETS
+from tests.benchmarks.cuda.carried import NEEDED, WHEELS, install, pack
 from tests.benchmarks.cuda.each import EACH
 from tests.benchmarks.cuda.measures import need_rejected, spread
 from tests.benchmarks.cuda.steps import Report, Target, run_step
@@ -95,13 +95,13 @@ def test_a_part_that_passes_without_an_answer_is_found(tmp_path: Path, monkeypat
 
 
 def test_what_is_neither_there_nor_carried_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(carried, "_here", lambda name: name not in ("timm", "torchvision"))
-    (tmp_path / carried.WHEELS).mkdir()
-    (tmp_path / carried.WHEELS / "timm-1.0-py3-none-any.whl").touch()
+    monkeypatch.setattr("tests.benchmarks.cuda.carried._here", lambda name: name not in ("timm", "torchvision"))
+    (tmp_path / WHEELS).mkdir()
+    (tmp_path / WHEELS / "timm-1.0-py3-none-any.whl").touch()
     with pytest.raises(SystemExit, match="not here, and not carried: torchvision; "):
-        carried.install(tmp_path, tmp_path / "site")
-    monkeypatch.setattr(carried, "_here", lambda _name: True)
-    assert carried.install(tmp_path / "nothing", tmp_path / "site") == []
+        install(tmp_path, tmp_path / "site")
+    monkeypatch.setattr("tests.benchmarks.cuda.carried._here", lambda _name: True)
+    assert install(tmp_path / "nothing", tmp_path / "site") == []
 
 
 def test_more_than_may_be_carried_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_more_than_may_be_carried_is_refused(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr("tests.benchmarks.cuda.fitted.fit", fit)
     monkeypatch.setattr("subprocess.run", lambda *_, **__: None)
-    assert carried.pack(tmp_path / "fits", carried.NEEDED) == 10
-    monkeypatch.setattr(carried, "MOST_BYTES", 9)
+    assert pack(tmp_path / "fits", NEEDED) == 10
+    monkeypatch.setattr("tests.benchmarks.cuda.carried.MOST_BYTES", 9)
     with pytest.raises(SystemExit, match="the largest is weights"):
-        carried.pack(tmp_path / "too-large", carried.NEEDED)
+        pack(tmp_path / "too-large", NEEDED)

@@ -48,7 +48,7 @@ class Run:
 
     def frames(self, many: int) -> int:
         """So many on a GPU; in a rehearsal a few, which show that it works and no speed."""
-        return many if self.device == "cuda" else min(many, 10)
+        return many if self.device == "cuda" else min(many, 5)
 
     def recipe(self) -> Recipe:
         """The fitted recipe of profile `small`, with the engines built so far."""

@@ -34,13 +34,14 @@ def latencies(engine: Engine, geometry: Geometry, frames: int) -> Found:
     """One frame after the other, from the start of its copy to the GPU to its answer on the host."""
     slot = engine.new_slot()
     slot.tiles[:] = geometry.cut_new(pictures(1)[0])
-    taken = np.empty(WARM + frames)
-    for i in range(WARM + frames):
+    warm = min(WARM, frames)
+    taken = np.empty(warm + frames)
+    for i in range(warm + frames):
         begun = time.perf_counter()
         begin(slot)
         slot.finish()
         taken[i] = (time.perf_counter() - begun) * 1e3
-    return spread(taken[WARM:])
+    return spread(taken[warm:])
 
 
 def spread(milliseconds: Sequence[float] | np.ndarray[Any, Any]) -> Found:
@@ -66,9 +67,9 @@ def rate(engine: Engine, geometry: Geometry, frames: int, in_flight: int) -> flo
     free: deque[EngineSlot] = deque(engine.new_slot() for _ in range(in_flight))
     begun_ones: deque[EngineSlot] = deque()
     shown = pictures()
-    begun = 0.0
-    for i in range(WARM + frames):
-        if i == WARM:
+    begun, warm = 0.0, min(WARM, frames)
+    for i in range(warm + frames):
+        if i == warm:
             begun = time.perf_counter()
         if not free:
             done = begun_ones.popleft()
