@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from calibrate.cli import collect, detectability, evaluate, report, study, templ
 from calibrate.cli.options import Grid, grid_numbers
 from engines.cli.options import ConfigDir, GoldenDir, LineName, RecipeDir, console
 from engines.cli.subject import subject
+from engines.common import good_neighbour
 from engines.common.console import new_app, run_app
 from engines.common.errors import ConfigError
 from engines.common.progress import Steps
@@ -165,4 +167,6 @@ study.add_to(app)
 
 def main() -> None:
     """Entry point."""
+    if sys.argv[1:2] not in (["collect"], ["study"]):  # they keep pace with a camera
+        good_neighbour.give_way()
     run_app(app)
