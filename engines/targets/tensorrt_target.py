@@ -22,6 +22,7 @@ from engines.common.cores import Share
 from engines.common.errors import EngineError
 from engines.pictures.geometry import Pixels
 from engines.recipe.bundle import Recipe
+from engines.targets.hardware import gpu
 
 if TYPE_CHECKING:
     from engines.targets.cuda_slot import CudaEngine
@@ -122,11 +123,8 @@ def no_plan(error: RuntimeError, told: Sequence[str]) -> EngineError | MemoryErr
 def versions() -> dict[str, str]:
     """See `engines.targets`: a plan runs only on the GPU and with the libraries that it was made with."""
     _need_gpu()
-    major, minor = torch.cuda.get_device_capability()
     return {
-        "gpu": torch.cuda.get_device_name(),
-        "compute capability": f"{major}.{minor}",
-        "driver": _driver(),
+        **gpu(),
         "tensorrt": trt.__version__,
         "torch-tensorrt": _torch_tensorrt_version(),
         "cuda": str(torch.version.cuda),
@@ -160,9 +158,3 @@ def _torch_tensorrt_version() -> str:
         raise EngineError(
             "target tensorrt needs the library torch_tensorrt beside tensorrt; run: pip install 'tfa-inspect[tensorrt]'"
         ) from error
-
-
-def _driver() -> str:
-    """The kernel driver's version, as the driver itself tells."""
-    file = Path("/proc/driver/nvidia/version")
-    return file.read_text(encoding="utf-8").splitlines()[0] if file.exists() else "unknown"
