@@ -171,10 +171,12 @@ def _engine(engine: EngineConfig, target: str | None, precision: str | None) -> 
     """The line's engine, or another where one is asked for."""
     from msgspec.structs import replace
 
+    from engines.common.line_file import EngineConfig as Config
     from engines.targets import default_precision
 
     if target is not None and target != engine.target:
-        engine = replace(engine, target=target, precision=default_precision(target), streams=1)
+        # Another may have no streams, nor cores of its own.
+        engine = Config(target=target, precision=default_precision(target), slots=engine.slots)
     if precision is not None:
         engine = replace(engine, precision=precision)
     return engine

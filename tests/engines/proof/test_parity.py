@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
+from engines.cli.build import _tell_outcome
 from engines.pictures.scores import frame_scores
 from engines.proof.parity import Parity, compare
+from engines.recipe.bundle import Recipe
 from engines.recipe.thresholds import Thresholds
 from tests.appliance.conftest import MadeEngine, make_thresholds
 
@@ -62,3 +65,19 @@ def test_scores_that_are_wrong_beside_a_map_that_is_right_do_not_pass(wrong: np.
     right = _answers(_map(0.9, 6))
     assert _compared(right, right, None).passed
     assert not _compared(_answers(_map(0.9, 6), wrong), right, None).passed
+
+
+def test_a_precision_that_is_not_faster_than_float32_is_told(recipe: Recipe, capfd: pytest.CaptureFixture[str]) -> None:
+    right = _answers(_map(0.9, 6))
+    images = [np.zeros((512, 512, 3), np.uint8)]
+    found = compare(right, right, "bfloat16", right.geometry, None, None, images, lambda _done, _total: None, right)
+    assert found.float32_latency_ms is not None
+    alone = _compared(right, right, None)
+    assert (alone.float32_latency_ms, alone.slow) == (None, False)
+    for latency, slow in ((847.0, True), (14.0, False)):
+        parity = msgspec.structs.replace(found, latency_ms=latency, float32_latency_ms=31.0)
+        assert parity.slow is slow
+        _tell_outcome(recipe, "openvino", "bfloat16", parity)
+        told = capfd.readouterr().out
+        assert f"one frame: {latency} ms, openvino float32 31.0 ms, reference" in told
+        assert ("bfloat16 is not faster here than float32, which is exact: run openvino float32" in told) is slow
