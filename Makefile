@@ -49,11 +49,17 @@ install:
 	install -D -m 644 systemd/camera.network $(DESTDIR)/etc/systemd/network/60-inspect-camera.network
 	install -D -m 644 systemd/gpu.conf $(DESTDIR)/usr/share/inspect/gpu.conf
 
-# The Python part of torch-tensorrt without its CUDA libraries, for the test that asks which operations it can convert.
+# torch-tensorrt and TensorRT's bindings without their CUDA libraries, and stand-ins for those: for the tests that ask which operations
+# it can convert, and that run its converters to the end. Needs a C compiler.
 trt-wheel: $(VENV)/installed
 	rm -rf $(VENV)/trt-wheel
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/trt-wheel torch-tensorrt==2.14.0 dllist
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/trt-wheel \
+		torch-tensorrt==2.14.0 dllist tensorrt_cu13_bindings==11.1.0.106
 	rm -rf $(VENV)/trt-wheel/torch_tensorrt/lib
+	mkdir $(VENV)/trt-wheel/lib
+	for name in libnvinfer libnvinfer_plugin libnvonnxparser; do \
+		$(CC) -shared -fPIC -Wl,-soname,$$name.so.11 -o $(VENV)/trt-wheel/lib/$$name.so.11 tests/engines/targets/trt/libraries.c || exit 1; \
+	done
 
 # Debian's gi for this environment, for cameras of kind "aravis"; after: apt install python3-gi gir1.2-aravis-0.8
 aravis: $(VENV)/installed

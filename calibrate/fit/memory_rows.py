@@ -11,7 +11,7 @@ from calibrate.fit.bank import Pool
 from calibrate.fit.coreset import k_centre
 from calibrate.fit.features import FeatureSource
 from engines.networks.anomaly_map import distances
-from engines.networks.memory import Memory, novelty
+from engines.networks.memory import Memory, golden_rows, novelty
 from engines.networks.port import Network
 from engines.networks.tfa_net import TFANet
 
@@ -46,11 +46,12 @@ def _errors(network: TFANet, memory: Memory, fitted: FeatureSource, pool: Pool) 
     """Novelty of the places of some fitted samples, and 1 - cosine with what was restored, each (N,)."""
     tiles = torch.arange(fitted.tiles)
     (template,) = pool.features(torch.zeros_like(tiles), tiles)
+    places = golden_rows(memory.places, torch.float32)
     novelties, directions = [], []
     for frame in range(0, len(fitted), max(1, len(fitted) // WEIGHED)):
         (vectors,) = fitted.frame(network, frame)
         features = network.positions(vectors)
-        novelties.append(novelty(memory.limited(features), memory.places).flatten())
+        novelties.append(novelty(memory.limited(features), [features.shape[1]], [places]).flatten())
         directions.append(distances(features, network.positions(network.restore(vectors, template)), dim=-1)[1].flatten())
     return torch.cat(novelties), torch.cat(directions)
 
@@ -64,10 +65,10 @@ def _features(network: TFANet, memory: Memory, fitted: FeatureSource, seed: int)
     share = MOST // len(fitted)
     found: list[list[Tensor]] = [[] for _ in range(1 + len(memory.surroundings))]
     for frame in range(len(fitted)):
-        limited = memory.limited(network.positions(fitted.frame(network, frame)[0]))  # (tiles, P, places, C)
-        rows = limited.flatten(0, 2)
+        limited = memory.limited(network.positions(fitted.frame(network, frame)[0]))  # (tiles, P * places, C)
+        rows = limited.flatten(0, 1)
         rows = rows[torch.randperm(len(rows), generator=draw)[:share]] if len(rows) > share else rows
-        for kept, features in zip(found, (rows, *memory.windows(limited)), strict=True):
+        for kept, features in zip(found, (rows, *memory.windows(limited).split(memory.counts, dim=1)), strict=True):
             kept.append(features.reshape(-1, limited.shape[-1]).half().cpu())
     return [torch.cat(kept) for kept in found]
 

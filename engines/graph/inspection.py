@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -34,13 +36,23 @@ class InspectionGraph(nn.Module):
 
     def stitch(self, maps: Tensor) -> Tensor:
         """(tiles, side, side) -> (H, W): tiles blended by constant weights that sum to 1 at every pixel."""
-        if len(self.placements) == 1:
-            return maps[0]
-        height, width = self.geometry.map_shape
-        side = maps.shape[-1]
-        weighted = maps * self.weights
-        padded = [
-            nn.functional.pad(weighted[i], (left, width - side - left, top, height - side - top))
-            for i, (top, left) in enumerate(self.placements)
-        ]
-        return torch.stack(padded).sum(dim=0)
+        tiles = (maps * self.weights).split(1) if self.geometry.tiles > 1 else (maps,)
+        tops = [top for top, _ in self.placements[:: self.geometry.columns]]
+        lefts = [left for _, left in self.placements[: self.geometry.columns]]
+        rows = [_joined(tiles[i : i + len(lefts)], lefts, dim=2) for i in range(0, len(tiles), len(lefts))]
+        return _joined(rows, tops, dim=1).squeeze(0)
+
+
+def _joined(parts: Sequence[Tensor], starts: Sequence[int], dim: int) -> Tensor:
+    """Parts of one size, each laid where it starts along ``dim``; neighbours are summed where they overlap."""
+    size = parts[0].shape[dim]
+    pieces, begun = [], 0  # of this part, up to where it is laid already
+    for part, other, start, next_start in zip(parts, parts[1:], starts, starts[1:], strict=False):
+        shared = start + size - next_start
+        if size - shared > begun:
+            pieces.append(part.narrow(dim, begun, size - shared - begun))
+        if shared:
+            pieces.append(part.narrow(dim, size - shared, shared) + other.narrow(dim, 0, shared))
+        begun = shared
+    pieces.append(parts[-1].narrow(dim, begun, size - begun))
+    return torch.cat(pieces, dim=dim) if len(pieces) > 1 else pieces[0]

@@ -46,8 +46,8 @@ def distances(features: Tensor, restored: Tensor, dim: int = 1) -> tuple[Tensor,
     difference = (features - restored).square().sum(dim)
     norm, restored_norm = features.square().sum(dim).sqrt(), restored.square().sum(dim).sqrt()
     # 1 - x.r / |x||r| written so that nothing near 1 is subtracted from 1: |x - r|^2 = (|x| - |r|)^2 + 2 |x||r| (1 - cosine).
-    direction = (difference - (norm - restored_norm).square()) / (2 * norm * restored_norm).clamp_min(1e-30)
-    unknown = torch.minimum(norm, restored_norm) <= 1e-8  # so asked, NaN is not among them, and stays NaN
+    direction = (difference - (norm - restored_norm).square()) / (2 * norm * restored_norm)
+    unknown = torch.minimum(norm, restored_norm) < 1e-8  # so asked, NaN is not among them, and stays NaN
     return difference / features.shape[dim], torch.where(unknown, torch.ones_like(direction), direction)
 
 
@@ -58,6 +58,8 @@ def smooth(maps: Tensor, matrix: Tensor) -> Tensor:
 
 def frame_scores(frame_map: Tensor) -> Tensor:
     """A stitched map (H, W) -> its scores (3,), in the order of `engines.pictures.scores.SCORES`; std is the population's."""
-    flat = frame_map.flatten()
-    top = flat.topk(top_k(flat.numel())).values  # largest first
-    return torch.stack([flat.std(correction=0), top[0], top.mean()])
+    row = frame_map.reshape(1, -1)  # TensorRT finds the largest of a matrix only
+    top = row.topk(top_k(row.shape[1])).values  # largest first
+    deviation = row - row.mean(dim=1, keepdim=True)
+    std = (deviation * deviation).mean(dim=1, keepdim=True).sqrt()
+    return torch.cat([std, top[:, :1], top.mean(dim=1, keepdim=True)], dim=1).flatten()

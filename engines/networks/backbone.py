@@ -102,7 +102,7 @@ class Backbone(nn.Module):
 
         ``normalise=False`` feeds pixels in 0..1 as they are: only the authors' code does that, to its template.
         """
-        x = images.permute(0, 3, 1, 2).float()  # (N, 3, H, W)
+        x = images.float().permute(0, 3, 1, 2)  # (N, 3, H, W); cast first: TensorRT does nothing else with bytes
         x = (x - self.mean) / self.std if normalise else x / 255
         levels: list[Tensor] = self.levels(x.to(next(self.levels.parameters()).dtype))
         return levels

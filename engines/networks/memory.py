@@ -15,6 +15,9 @@ SOFTNESS = 3.0  # of the limit to a level's length, in mean squares of golden fe
 POWER = 1 / 5  # with which each window's novelty counts beside the place's own
 MOST_POWER, LEAST_POWER = 0.4, 0.004  # with which restoration does; never 0, since a NaN to that power is 1
 WINDOWS = (1, 2, 4, 8)  # sides of the surroundings, in cells; two by two cells are a token
+# Products of features and golden rows in one block: what is only written to be read for a maximum stays below 2 MB in float32,
+# as long as that does not make more than some 16 blocks of a memory.
+BLOCK_PRODUCTS, LEAST_BLOCK = 500_000, 250
 
 
 class Memory(nn.Module):
@@ -50,14 +53,24 @@ class Memory(nn.Module):
         lengths = [(level.square().sum(dim=-1, keepdim=True) + SOFTNESS * level.shape[-1]).sqrt() for level in levels]
         return torch.cat([level / length for level, length in zip(levels, lengths, strict=True)], dim=-1)
 
-    def windows(self, limited: Tensor) -> list[Tensor]:
-        """Limited features (N, P, places, C) -> their means over the windows of each side, each (N, windows, C)."""
-        n, _, _, channels = limited.shape
+    @property
+    def counts(self) -> list[int]:
+        """How many windows of each side there are."""
+        return self._windows
+
+    @property
+    def spreads(self) -> tuple[Tensor, ...]:
+        """From the windows of each side to places, each (P * places, windows)."""
+        return tuple(self.spread.split(self._windows, dim=1))
+
+    def windows(self, limited: Tensor) -> Tensor:
+        """Limited features of tokens' places (N, P * places, C) -> means over all windows, side by side (N, windows, C)."""
+        n, _, channels = limited.shape
         half = self._patch // 2
         # Sums, not means, which would be rounded in reduced precision: means of many places differ little.
         columns = limited.reshape(-1, half, channels).sum(dim=1)  # of a row of a cell
         cells = columns.view(-1, half, 2, channels).sum(dim=1).view(n, -1, channels)  # by token, row and column
-        return list((self.average @ cells).split(self._windows, dim=1))
+        return self.average @ cells
 
     def forward(self, features: Tensor, direction: Tensor) -> Tensor:
         """Normalised features of tokens (N, P, places, C), 1 - cosine with what was restored (N, P, places) -> anomaly (same).
@@ -65,12 +78,8 @@ class Memory(nn.Module):
         It is the place's novelty, times the fifth root of the novelty of each window around it, whose means tell of what is
         large and faint, times a power of the direction error, see `weigh`.
         """
-        limited = self.limited(features)
-        weight = torch.ones_like(direction)
-        spreads = self.spread.split(self._windows, dim=1)
-        for means, golden, spread in zip(self.windows(limited), self.surroundings, spreads, strict=True):
-            weight = weight * (novelty(means, golden) @ spread.T).view(direction.shape)
-        return novelty(limited, self.places) * weight.pow(POWER) * direction.abs().pow(self.direction_power)
+        anomaly: Tensor = Remembered(self)(features, direction)
+        return anomaly
 
     def weigh(self, novelties: Tensor, directions: Tensor) -> None:
         """Set the power of the direction error from that of golden places and their novelty, both of any shape.
@@ -82,12 +91,73 @@ class Memory(nn.Module):
         self.direction_power.copy_((MOST_POWER * ratio.square()).clamp(LEAST_POWER, MOST_POWER))
 
 
-def novelty(features: Tensor, golden: Tensor) -> Tensor:
-    """Features (..., C) -> squared distance to the nearest of (M, C), (...)."""
+class Remembered(nn.Module):
+    """A memory at work: its rows laid out for the search."""
+
+    places: Tensor
+    kind: torch.dtype
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__()
+        self.memory = memory
+        self.round_to(torch.float32)
+
+    def round_to(self, kind: torch.dtype) -> None:
+        """From now on compare features as they are in a type; products and their sums are float32 in each."""
+        self.kind = kind
+        self.register_buffer("places", golden_rows(self.memory.places, kind), persistent=False)
+        for i, golden in enumerate(self.memory.surroundings):
+            self.register_buffer(f"surroundings_{i}", golden_rows(golden, kind), persistent=False)
+
+    def forward(self, features: Tensor, direction: Tensor) -> Tensor:
+        """See `Memory.forward`."""
+        memory = self.memory
+        limited = memory.limited(features.flatten(1, -2))
+        means = memory.windows(limited)
+        golden = [self.get_buffer(f"surroundings_{i}") for i in range(len(memory.counts))]
+        windows = novelty(means.to(self.kind), memory.counts, golden).split(memory.counts, dim=1)
+        weight, *others = (one @ spread.T for one, spread in zip(windows, memory.spreads, strict=True))
+        for one in others:
+            weight = weight * one
+        place = novelty(limited.to(self.kind), [limited.shape[1]], [self.places])
+        power = direction.flatten(1).abs().pow(memory.direction_power)
+        anomaly: Tensor = place * weight.pow(POWER) * power
+        return anomaly.view(direction.shape)
+
+
+def novelty(features: Tensor, counts: list[int], golden: list[Tensor]) -> Tensor:
+    """Features (N, R, C) -> float32 squared distances to the nearest of their `golden_rows`, (N, R).
+
+    Rows are in groups of ``counts``, each with golden rows of its own.
+    """
+    features = features.float()
     # |x - g|^2 = |x|^2 - (2 x.g - |g|^2): the largest of what is in brackets is the nearest.
-    nearness = F.linear(features, 2 * golden, -golden.square().sum(dim=1)).amax(dim=-1)
+    rows = torch.cat([features, torch.ones_like(features[..., :2])], dim=-1)
+    found = [_nearness(some, these) for some, these in zip(rows.split(counts, dim=1), golden, strict=True)]
+    nearness = found[0] if len(found) == 1 else torch.cat(found, dim=1)
     # Rounding can leave it below zero.  Not clamped: there are devices whose maximum of NaN and zero is zero, a pass.
     return (features.square().sum(dim=-1) - nearness).abs()
+
+
+def _nearness(rows: Tensor, golden: Tensor) -> Tensor:
+    """Rows (N, R, C + 2) and golden rows (M, C + 2) -> the largest product of each row, (N, R)."""
+    size = max(LEAST_BLOCK, BLOCK_PRODUCTS // (rows.shape[0] * rows.shape[1]))
+    largest, *others = (F.linear(rows, some).amax(dim=-1) for some in golden.chunk(-(-len(golden) // size)))
+    for one in others:
+        largest = torch.maximum(largest, one)
+    return largest
+
+
+def golden_rows(golden: Tensor, kind: torch.dtype) -> Tensor:
+    """Golden features (M, C) -> float32 rows [2 g, -|g|^2] whose product with [x, 1, 1] is largest for the nearest, (M, C + 2).
+
+    Their numbers are as ``kind`` holds them, and the square stands in two of them: a device that multiplies float32 in fewer
+    bits than it has (TF32 keeps ten, as half precision does) loses nothing.
+    """
+    rounded = golden.to(kind).float()
+    exact = -rounded.square().sum(dim=1, keepdim=True)
+    coarse = exact.to(kind).float()
+    return torch.cat([2 * rounded, coarse, (exact - coarse).to(kind).float()], dim=1)
 
 
 def _quartile_range(values: Tensor) -> Tensor:

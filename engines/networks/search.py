@@ -21,11 +21,13 @@ class Search(nn.Module):
 
     keys: Tensor
     lengths: Tensor
+    only: Tensor
 
     def __init__(self, keys: Tensor, lengths: Tensor) -> None:
         """``keys`` (K, D) of unit length, D = tiles * C * h * w, and the lengths (K,) that they had."""
         super().__init__()
         self.register_buffer("keys", keys.detach().clone(), persistent=False)
+        self.register_buffer("only", torch.zeros(1, dtype=torch.int64), persistent=False)  # the index where there is one
         self.register_buffer("lengths", lengths.detach().float().clone(), persistent=False)
 
     @classmethod
@@ -35,12 +37,15 @@ class Search(nn.Module):
 
     def forward(self, deepest: Tensor) -> tuple[Tensor, Tensor]:
         """Deepest features of a frame's tiles (tiles, C, h, w) -> index (1,) int64 and match (2,) float32: index and cosine."""
-        query = deepest.float().flatten()
-        query = query / query.square().sum().sqrt().clamp_min(1e-8)
-        similarity, index = (self.keys.float() @ query).topk(1)
-        return index, torch.cat([index.float(), similarity])
+        query = deepest.float().reshape(1, -1)
+        length = query.square().sum(dim=1, keepdim=True).sqrt().clamp_min(1e-8)
+        similarity = nn.functional.linear(query, self.keys) / length  # (1, K)
+        if len(self.keys) == 1:
+            return self.only, torch.cat([self.only.float(), similarity[0]])
+        similarity, index = similarity.topk(1)  # of a matrix: TensorRT takes nothing else
+        return index.flatten(), torch.cat([index.float(), similarity], dim=1).flatten()
 
     def chosen(self, index: Tensor, shape: torch.Size) -> Tensor:
         """The found template's deepest features in the given shape."""
-        length = self.lengths.index_select(0, index).to(self.keys.dtype)
+        length = self.lengths.index_select(0, index)
         return (self.keys.index_select(0, index) * length[:, None]).reshape(shape)

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from engines.networks.anomaly_map import distances, smooth, smoothing_matrix
 from engines.networks.backbone import Backbone
-from engines.networks.memory import Memory
+from engines.networks.memory import Memory, Remembered
 from engines.networks.port import Network
 from engines.networks.search import Search
-from engines.networks.transformer import Block, LayerNorm, init_weights, sincos_position
+from engines.networks.transformer import Block, init_weights, sincos_position
 from engines.pictures.geometry import Geometry
 from engines.recipe.model_config import TFANetConfig
 from engines.recipe.templates import Templates
@@ -41,11 +41,11 @@ class TFANet(Network):
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.dim))
         self.register_buffer("position", sincos_position(config.dim, config.grid))
         self.aggregation = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.depth))
-        self.aggregation_norm = LayerNorm(config.dim, eps=1e-5)
+        self.aggregation_norm = nn.LayerNorm(config.dim, eps=1e-5)
         self.to_refinement = nn.Linear(config.dim, config.refine_dim)
         self.register_buffer("refine_position", sincos_position(config.refine_dim, config.grid))
         self.refinement = nn.ModuleList(Block(config.refine_dim, config.refine_heads) for _ in range(config.refine_depth))
-        self.refinement_norm = LayerNorm(config.refine_dim, eps=1e-5)
+        self.refinement_norm = nn.LayerNorm(config.refine_dim, eps=1e-5)
         self.predict = nn.Linear(config.refine_dim, vector)
         self.register_buffer(
             "smoothing", smoothing_matrix(config.feature_side, config.input_side, config.smoothing), persistent=False
@@ -170,29 +170,29 @@ class TFANet(Network):
         return ConstantTemplate(self, backbone(tiles, normalise=self.config.template_normalised))
 
     def positions(self, vectors: Tensor) -> Tensor:
-        """Patchified features (N, P, patch * patch * C) -> float32 features of the tokens' places (N, P, places, C)."""
-        return vectors.float().reshape(*vectors.shape[:2], -1, self.config.channels)
+        """Patchified features (N, P, patch * patch * C) -> float32 features of the tokens' places (N, P * places, C)."""
+        return vectors.float().reshape(len(vectors), -1, self.config.channels)
 
     def in_place(self, values: Tensor) -> Tensor:
-        """One number for each of the tokens' places (N, P, places) -> by where it lies (N, side, side)."""
+        """One number for each of the tokens' places (N, P * places) -> by where it lies (N, side, side)."""
         n, g, p = values.shape[0], self.config.grid, self.config.patch
         return values.view(n, g, g, p, p).transpose(2, 3).reshape(n, g * p, g * p)
 
-    def anomaly_map(self, vectors: Tensor, restored: Tensor) -> Tensor:
+    def anomaly_map(self, vectors: Tensor, restored: Tensor, memory: nn.Module | None) -> Tensor:
         """Patchified features and their restoration (N, P, patch * patch * C) -> the map, (N, input side, input side).
 
         With a memory: its anomaly, smoothed; without: the paper's dual mode, smoothed direction times smoothed distance.
         """
         features = self.positions(vectors)
         distance, direction = distances(features, self.positions(restored), dim=-1)
-        if self.memory is not None:
-            return smooth(self.in_place(self.memory(features, direction)), self.smoothing)
+        if memory is not None:
+            return smooth(self.in_place(memory(features, direction)), self.smoothing)
         return smooth(self.in_place(direction), self.smoothing) * smooth(self.in_place(distance), self.smoothing)
 
     def forward(self, fused: Tensor, fused_template: Tensor) -> Tensor:
         """The plain form: both pictures' fused features in, the anomaly map out (N, input side, input side)."""
         template = self.tokens(fused_template).expand(fused.shape[0], -1, -1)
-        return self.anomaly_map(self.patchify(fused), self.refine(self.aggregate(self.tokens(fused), template)))
+        return self.anomaly_map(self.patchify(fused), self.refine(self.aggregate(self.tokens(fused), template)), self.memory)
 
 
 class ConstantTemplate(nn.Module):
@@ -207,37 +207,32 @@ class ConstantTemplate(nn.Module):
     token_weight: Tensor
     token_bias: Tensor
     rows: Tensor
-    q: Tensor
-    k: Tensor
-    v: Tensor
+    qkv: Tensor
 
     def __init__(self, network: TFANet, template_levels: list[Tensor]) -> None:
         """``template_levels``: the backbone's levels of the template's tiles, each (tiles, C, h, w)."""
         super().__init__()
         self.network = network
+        self.memory = Remembered(network.memory) if network.memory else None
         self.search = Search.among(template_levels[-1][None])  # of one: tells how similar a frame is to it
         with torch.no_grad():
             template = network.tokens(network.fuse(template_levels))
             cls = network.class_token.expand(template.shape[0], -1, -1)
             rows = torch.cat([cls, template], dim=1)  # (tiles, 1 + P, dim)
-            q, k, v = network.aggregation[0].project(rows)  # type: ignore[operator]
+            qkv = network.aggregation[0].project(rows)  # type: ignore[operator]
             bias = torch.zeros(1) if network.tokenise.bias is None else network.tokenise.bias
             token_weight, token_bias = network.token_weight(), bias + network.position[:, 1:]
-        constants = {"token_weight": token_weight, "token_bias": token_bias, "rows": rows, "q": q, "k": k, "v": v}
+        constants = {"token_weight": token_weight, "token_bias": token_bias, "rows": rows, "qkv": qkv}
         for name, value in constants.items():
             self.register_buffer(name, value.detach().clone(), persistent=False)
 
     def reconstruct(self, vectors: Tensor) -> Tensor:
         """Patchified features (tiles, P, patch * patch * C) -> their reconstruction, of the same shape."""
-        x = F.linear(vectors.to(self.token_weight.dtype), self.token_weight) + self.token_bias
+        # In float32 in half precision, too: it is the one product of the transformers that sums tens of thousands of terms.
+        x = (F.linear(vectors.float(), self.token_weight) + self.token_bias).to(self.rows.dtype)
         first, *middle, last = self.network.aggregation
-        q, k, v = first.project(x)  # type: ignore[operator]
-        rows = first.finish(  # type: ignore[operator]
-            torch.cat([x, self.rows], dim=1),
-            torch.cat([q, self.q], dim=2),
-            torch.cat([k, self.k], dim=2),
-            torch.cat([v, self.v], dim=2),
-        )
+        qkv = torch.cat([first.project(x), self.qkv], dim=2)  # type: ignore[operator]
+        rows = first.finish(torch.cat([x, self.rows], dim=1), *qkv.chunk(3, dim=1))  # type: ignore[operator]
         for block in middle:
             rows = block(rows)
         return self.network.refine(last.forward_kept(rows, first_kept=x.shape[1]))  # type: ignore[operator]
@@ -245,7 +240,7 @@ class ConstantTemplate(nn.Module):
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
         """See `Network.bind`."""
         vectors = self.network.patchify(self.network.fuse(levels))
-        return self.network.anomaly_map(vectors, self.reconstruct(vectors)), self.search(levels[-1])[1]
+        return self.network.anomaly_map(vectors, self.reconstruct(vectors), self.memory), self.search(levels[-1])[1]
 
 
 def _norm(vectors: Tensor) -> Tensor:

@@ -6,56 +6,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-QKV = tuple[Tensor, Tensor, Tensor]  # each (B, heads, rows, dim / heads)
-
 
 class Attention(nn.Module):
     """Multi-head self-attention with a bias on the joint query-key-value projection."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.size = dim // heads
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def project(self, x: Tensor) -> QKV:
-        """(B, rows, dim) -> queries, keys, values."""
-        q, k, v = (self._split(part) for part in self.qkv(x).chunk(3, dim=-1))
-        return q, k, v
-
-    def project_queries(self, x: Tensor) -> Tensor:
-        """Only the queries of these rows."""
-        dim = x.shape[-1]
-        return self._split(F.linear(x, self.qkv.weight[:dim], self.qkv.bias[:dim]))
-
-    def project_keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Only the keys and values of these rows."""
-        dim = x.shape[-1]
-        k, v = F.linear(x, self.qkv.weight[dim:], self.qkv.bias[dim:]).chunk(2, dim=-1)
-        return self._split(k), self._split(v)
+    def project(self, x: Tensor) -> Tensor:
+        """(B, rows, dim) -> queries, keys and values, one after the other, (B, 3 heads, rows, dim / heads)."""
+        return self._split(self.qkv(x))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """(B, heads, rows, d) -> (B, rows, dim), projected; in half precision the softmax is written out in float32.
+        """(B, heads, rows, d) -> (B, rows, dim), projected; one operation, whose softmax is float32 in half precision as well.
 
-        So it is while fitting on a CPU, where the gradient of the fused form takes 40 % of a step.
+        Written out while fitting on a CPU, where the gradient of the fused form takes 40 % of a step.
         """
-        if q.dtype == torch.float16 or (self.training and q.device.type == "cpu"):
-            affinity = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # scaled first: the product must not overflow
-            mixed = affinity.float().softmax(dim=-1).to(v.dtype) @ v
+        if self.training and q.device.type == "cpu":
+            mixed = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(dim=-1) @ v
         else:
-            mixed = F.scaled_dot_product_attention(q, k, v)
+            mixed = F.scaled_dot_product_attention(q, k, v, scale=q.shape[-1] ** -0.5)  # said: else TensorRT computes it
         return self.proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)  # (B, heads, rows, d)
-
-
-class LayerNorm(nn.LayerNorm):
-    """Layer normalisation whose statistics and weights are float32 whatever the type of the rows."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, rows, dim) -> the same shape and type."""
-        return super().forward(x.float()).to(x.dtype)
+        """(B, rows, n * dim) -> (B, n * heads, rows, dim / heads)."""
+        parts: Tensor = x.unflatten(2, (-1, self.size))
+        return parts.transpose(1, 2)
 
 
 class Block(nn.Module):
@@ -63,13 +42,13 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
-        self.norm1 = LayerNorm(dim, eps=1e-5)
+        self.norm1 = nn.LayerNorm(dim, eps=1e-5)
         self.attn = Attention(dim, heads)
-        self.norm2 = LayerNorm(dim, eps=1e-5)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-5)
         self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
 
-    def project(self, x: Tensor) -> QKV:
-        """Queries, keys and values of rows (B, rows, dim) before attention."""
+    def project(self, x: Tensor) -> Tensor:
+        """Queries, keys and values of rows before attention; see `Attention.project`."""
         return self.attn.project(self.norm1(x))
 
     def finish(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -79,16 +58,15 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, rows, dim) -> (B, rows, dim)."""
-        return self.finish(x, *self.project(x))
+        return self.finish(x, *self.project(x).chunk(3, dim=1))
 
     def forward_kept(self, x: Tensor, first_kept: int) -> Tensor:
         """The block's output for rows ``first_kept`` onwards only; all rows are still attended to.
 
         (B, rows, dim) -> (B, rows - first_kept, dim), equal to ``forward(x)[:, first_kept:]``.
         """
-        normed = self.norm1(x)
-        k, v = self.attn.project_keys_values(normed)
-        return self.finish(x[:, first_kept:], self.attn.project_queries(normed[:, first_kept:]), k, v)
+        q, k, v = self.project(x).chunk(3, dim=1)
+        return self.finish(x[:, first_kept:], q[:, :, first_kept:], k, v)
 
 
 def sincos_position(dim: int, side: int) -> Tensor:

@@ -20,7 +20,8 @@ import torch
 
 from engines.common.cores import Share
 from engines.common.errors import EngineError
-from engines.pictures.geometry import Pixels
+from engines.pictures.geometry import Geometry, Pixels
+from engines.pictures.scores import top_k
 from engines.recipe.bundle import Recipe
 from engines.targets.hardware import gpu
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 PLAN = "model.plan"
 FILES = (PLAN,)
+MOST_TOP_K = 3_840  # of TensorRT's TopK
 LOGGER = "torch_tensorrt [TensorRT Conversion Context]"  # Python's, to which torch-tensorrt hands TensorRT's own messages
 
 
@@ -46,12 +48,14 @@ def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels]
     _torch_tensorrt_version()
     import torch_tensorrt
 
+    import engines.targets.tensorrt_converters  # noqa: F401 - they register themselves
     from engines.graph.assembly import load_graph
     from engines.graph.export import export_graph
     from engines.graph.half_precision import to_half
 
+    geometry = recipe.manifest.geometry
+    need_top_k(geometry)
     graph = to_half(load_graph(recipe)).cuda()
-    geometry = graph.geometry
     tiles = torch.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), dtype=torch.uint8, device="cuda")
     convert = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
     exported = export_graph(graph)
@@ -64,6 +68,16 @@ def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels]
     (folder / PLAN).write_bytes(bytes(plan))
 
 
+def need_top_k(geometry: Geometry) -> None:
+    """Raise EngineError for a map so large that its mean of the largest pixels is of more than TensorRT can find."""
+    height, width = geometry.map_shape
+    if (count := top_k(height * width)) > MOST_TOP_K:
+        raise EngineError(
+            f"a map of {width} x {height} pixels has a top-k mean of {count} pixels, and TensorRT finds {MOST_TOP_K} at most: "
+            "take the target cuda or openvino, or fit the recipe with fewer tiles"
+        )
+
+
 def options(convert: Callable[..., Any], tiles: torch.Tensor, aside: Path) -> dict[str, Any]:
     """What is asked of torch-tensorrt; ``aside``: a folder for its timings of layers, which only another build could use.
 
@@ -72,7 +86,9 @@ def options(convert: Callable[..., Any], tiles: torch.Tensor, aside: Path) -> di
     asked = {
         "arg_inputs": (tiles,),
         "require_full_compilation": True,
-        "use_fp32_acc": True,
+        # Where sums must be float32 the graph says so (engines/graph/half_precision.py).  This would make each product one of
+        # float32 between casts, with weights twice as large, and nobody promises that TensorRT puts them together again.
+        "use_fp32_acc": False,
         # Else one file of all users in the temporary folder: who comes first owns it, and the others' builds fail at their end.
         "timing_cache_path": str(aside / "timings"),
     }

@@ -56,7 +56,10 @@ def test_rows_are_golden_places_and_windows_each_once() -> None:
     network = _remembered(samples)
     assert network.memory is not None
     limited = network.memory.limited(network.positions(samples.vectors.flatten(0, 1)))
-    sources = limited.flatten(0, 2), *(means.flatten(0, 1) for means in network.memory.windows(limited))
+    sources = (
+        limited.flatten(0, 2),
+        *(means.flatten(0, 1) for means in network.memory.windows(limited).split(network.memory.counts, dim=1)),
+    )
     assert len(sources) == 4, "windows of one, two and four cells: there are no more"
     kept_of = network.memory.places, *network.memory.surroundings
     for kept, source, count in zip(kept_of, sources, (40, 10, 10, 6), strict=True):

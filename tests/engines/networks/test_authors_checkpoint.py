@@ -281,9 +281,9 @@ def test_template_is_normalised_unless_the_authors_way_is_asked_for(normalised: 
     with torch.no_grad():
         bound = network.bind(backbone, geometry, Templates.pinned(picture[0].numpy()))
         levels = backbone.levels(fed)
-        q, _, _ = network.aggregation[0].project(  # type: ignore[operator]
+        qkv = network.aggregation[0].project(  # type: ignore[operator]
             torch.cat([network.class_token, network.tokens(network.fuse(levels))], dim=1)
         )
-    torch.testing.assert_close(bound.q, q, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(bound.qkv, qkv, rtol=1e-4, atol=1e-5)
     found = bound.search.keys * bound.search.lengths[:, None]  # type: ignore[operator, union-attr, index]
     torch.testing.assert_close(found, levels[-1].flatten(1), rtol=1e-4, atol=1e-5)

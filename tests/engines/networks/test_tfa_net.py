@@ -218,4 +218,4 @@ def test_a_restoration_that_is_no_number_is_no_map(memory: int, bad: float) -> N
     vectors = torch.randn(1, config.grid**2, config.patch**2 * config.channels)
     restored = vectors.clone()
     restored[0, 0, 0] = bad
-    assert not bool(torch.isfinite(network.anomaly_map(vectors, restored)).all())
+    assert not bool(torch.isfinite(network.anomaly_map(vectors, restored, network.memory)).all())

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from engines.recipe.model_config import PROFILES
-from tests.engines.targets.trt_operations import WHEEL
+from tests.engines.targets.trt.wheel import WHEEL
 
 FEWEST = 300  # operations of the smallest graph
 Operations = dict[str, tuple[dict[str, int], dict[str, int]]]
@@ -28,7 +28,7 @@ def operations() -> Operations:
     """Of all networks; each in a process of its own, side by side."""
 
     def ask(network: str) -> Operations:
-        words = [sys.executable, "-m", "tests.engines.targets.trt_operations", network]
+        words = [sys.executable, "-m", "tests.engines.targets.trt.operations", network]
         done = subprocess.run(words, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         found: Operations = json.loads(done.stdout.splitlines()[-1])
