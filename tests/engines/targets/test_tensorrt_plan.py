@@ -254,5 +254,5 @@ def test_a_map_too_large_for_its_top_k_is_refused_before_the_build(target: Any) 
     most = Geometry((1_000, 1_000), (0, 0, 1_000, 1_000), 4, 4)  # tiles' maps overlap: 928 x 928 pixels, 3,364 of them
     target.need_top_k(most)
     more = Geometry((1_000, 1_000), (0, 0, 1_000, 1_000), 5, 5)
-    with pytest.raises(EngineError, match="a map of 1152 x 1152 pixels has a top-k mean of 5184 .* take the target cuda or"):
+    with pytest.raises(EngineError, match=r"a map of 1152 x 1152 pixels has a top-k mean of 5184 .* take the target cuda or"):
         target.need_top_k(more)
