@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from appliance.cli.options import AsJson, By, ConfigDir, LineName, Note, account
+from engines.common import good_neighbour
 
 if TYPE_CHECKING:
     from appliance.records.challenge_record import Challenge, Shown
@@ -34,7 +35,6 @@ def challenge(
 
     The result is signed into the line's journal. Pictures can be shown while the line runs, parts only while it stands.
     """
-    import os
     from itertools import count
 
     from appliance.checks.known_parts import known_pictures, show_parts, show_pictures, take
@@ -55,7 +55,7 @@ def challenge(
             outcomes = show_parts(loaded_line, loaded, each, _ask)
             record = take(journal, loaded, outcomes, "parts", *whose, _tell)
         else:
-            os.nice(10)  # a line that runs on this box goes first
+            good_neighbour.give_way()
             outcomes, done = show_pictures(loaded, pictures), count(1)
             with Steps(Console(stderr=True), "challenge").shown() as steps:
                 record = take(journal, loaded, outcomes, "pictures", *whose, lambda _: steps.tell(next(done), len(pictures)))

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from appliance.cli.options import AsJson, ConfigDir, LineName
+from engines.common import good_neighbour
 from engines.common.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,8 +98,6 @@ def replay(
 
     With another recipe this is the shadow comparison before a change-over: only verdicts and reasons are compared.
     """
-    import os
-
     from appliance.checks.replay_comparison import find_archived
     from appliance.checks.replay_comparison import replay as run_again
     from appliance.cli.replay_report import ReplayReport
@@ -111,7 +110,7 @@ def replay(
     loaded = load_line(line, config_dir)
     query = Query(rejects=rejects, since=_moment("--since", since), until=_moment("--until", until))
     parts = find_archived(line, need_archive(loaded).folder, need_journal(loaded), query, limit)
-    os.nice(10)  # a line that runs on this box goes first
+    good_neighbour.give_way()
     report = ReplayReport(console, as_json)
     engine = _engine(loaded.config.engine, target, precision)
     with (

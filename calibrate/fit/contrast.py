@@ -19,6 +19,7 @@ from calibrate.fit.features import FeatureSource, measure
 from calibrate.fit.memory_rows import fill
 from engines.networks.anomaly_map import smooth
 from engines.networks.backbone import Backbone
+from engines.networks.memory import Remembered
 from engines.networks.tfa_net import TFANet
 from engines.pictures.geometry import Geometry, Pixels
 from engines.pictures.synthetic_defects import KINDS, with_defect
@@ -99,9 +100,10 @@ def _error(
     with torch.no_grad():
         network.measure_channels(measure(source, network)[0])
         fill(memory, network, source, seed)
+        remembered = Remembered(memory)
         for frame in range(len(drawn)):
             features = network.positions(drawn.frame(network, frame)[0])
-            anomaly = memory(features, torch.ones(features.shape[:-1], device=device))
+            anomaly = remembered(features, torch.ones(features.shape[:-1], device=device))
             maps.append(smooth(network.in_place(anomaly), network.smoothing)[0, ::EVERY, ::EVERY].cpu().numpy())
     where, parts = marked[:, ::EVERY, ::EVERY], np.split(np.stack(maps), len(STRENGTHS))
     of_kinds = [np.s_[kind::KINDS] for kind in range(KINDS) if where[kind::KINDS].any()]

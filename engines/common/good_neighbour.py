@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -17,4 +18,5 @@ def give_way() -> None:
     # A line's thread that wakes up takes the core at once from a thread of this kind, from one that is only `nice` within
     # milliseconds.  Disks serve it last, too.
     for thread in Path("/proc/self/task").iterdir():  # numpy has started some; those that come later do as who starts them
-        os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+        with suppress(ProcessLookupError):  # it has ended
+            os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))

@@ -22,7 +22,6 @@ from engines.common.cores import Share
 from engines.common.errors import EngineError
 from engines.pictures.geometry import Geometry, Pixels
 from engines.recipe.bundle import Recipe
-from engines.targets import need_whole_box
 from engines.targets.cuda_compilers import compilers
 from engines.targets.cuda_slot import CudaEngine, DeviceBuffers, Launch
 from engines.targets.hardware import gpu, processor
@@ -72,7 +71,6 @@ def versions() -> dict[str, str]:
 def load(recipe: Recipe, precision: str, folder: Path, share: Share) -> CudaEngine:
     """Load a package that was built on this machine, and run it once. Raises EngineError when torch refuses it."""
     where = device()
-    need_whole_box("cuda", share)
     geometry = recipe.manifest.geometry
     # float16's products are summed up in float32, as TensorRT does; this holds for the whole process.
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False

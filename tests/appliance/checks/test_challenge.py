@@ -95,7 +95,7 @@ def bad_from(first: int) -> Callable[[int, Floats, Floats], None]:
 
 def run(line: Line, *words: str, monkeypatch: pytest.MonkeyPatch) -> Result:
     """One of `inspect`'s commands in this process."""
-    monkeypatch.setattr("os.nice", lambda _: 0)
+    monkeypatch.setattr("engines.common.good_neighbour.give_way", lambda: None)
     monkeypatch.setenv("COLUMNS", "200")
     return CliRunner().invoke(app, [words[0], "--line", line.name, "--config-dir", str(line.file.parent), *words[1:]])
 
