@@ -57,7 +57,7 @@ def test_rows_are_golden_places_and_windows_each_once() -> None:
     assert network.memory is not None
     limited = network.memory.limited(network.positions(samples.vectors.flatten(0, 1)))
     sources = (
-        limited.flatten(0, 2),
+        limited.flatten(0, 1),
         *(means.flatten(0, 1) for means in network.memory.windows(limited).split(network.memory.counts, dim=1)),
     )
     assert len(sources) == 4, "windows of one, two and four cells: there are no more"
