@@ -21,7 +21,7 @@ check: lint
 # First what bears a neighbour on the other core, then the rest, one after the other.
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not faults"
-	$(BIN)/python -m pytest -m "slow or faults"
+	$(BIN)/python -m pytest -m "slow or faults" --durations=25
 
 # Hours: every fault as often as the README says, and an hour's soak; with a GigE Vision camera of Aravis, without which some would be skipped.
 faults: aravis
