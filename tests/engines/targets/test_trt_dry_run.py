@@ -21,10 +21,13 @@ SMALL = ("tfa-net", "small", 1)
 LAYERS_BEFORE = 1_209
 MOST_MB = 2.0
 
-pytestmark = pytest.mark.skipif(
-    not (WHEEL / "torch_tensorrt").is_dir(),
-    reason="the Python part of torch-tensorrt is not here; fetch it with: make trt-wheel",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (WHEEL / "torch_tensorrt").is_dir(),
+        reason="the Python part of torch-tensorrt is not here; fetch it with: make trt-wheel",
+    ),
+]
 
 
 class Report(msgspec.Struct):

@@ -17,10 +17,13 @@ from tests.engines.targets.trt.wheel import WHEEL
 FEWEST = 300  # operations of the smallest graph
 Operations = dict[str, tuple[dict[str, int], dict[str, int]]]
 
-pytestmark = pytest.mark.skipif(
-    not (WHEEL / "torch_tensorrt").is_dir(),
-    reason="the Python part of torch-tensorrt is not here; fetch it with: make trt-wheel",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (WHEEL / "torch_tensorrt").is_dir(),
+        reason="the Python part of torch-tensorrt is not here; fetch it with: make trt-wheel",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
