@@ -7,6 +7,8 @@ fast as its place.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,6 +20,7 @@ WINDOWS = (1, 2, 4, 8)  # sides of the surroundings, in cells; two by two cells 
 # Products of features and golden rows in one block: what is only written to be read for a maximum stays below 2 MB in float32,
 # as long as that does not make more than some 16 blocks of a memory.
 BLOCK_PRODUCTS, LEAST_BLOCK = 500_000, 250
+Nearness = Callable[[Tensor, Tensor], Tensor]  # rows (N, R, C + 2), golden rows (M, C + 2) -> the largest products, (N, R)
 
 
 class Memory(nn.Module):
@@ -100,6 +103,7 @@ class Remembered(nn.Module):
     def __init__(self, memory: Memory) -> None:
         super().__init__()
         self.memory = memory
+        self._nearness: Nearness = in_blocks
         self.round_to(torch.float32)
 
     def round_to(self, kind: torch.dtype) -> None:
@@ -109,38 +113,45 @@ class Remembered(nn.Module):
         for i, golden in enumerate(self.memory.surroundings):
             self.register_buffer(f"surroundings_{i}", golden_rows(golden, kind), persistent=False)
 
+    def search_by(self, nearness: Nearness, lay_out: Callable[[Tensor], Tensor]) -> None:
+        """From now on find the largest products so; ``lay_out`` makes of golden rows what ``nearness`` takes for them."""
+        self._nearness = nearness
+        for name, golden in list(self.named_buffers(recurse=False)):
+            self.register_buffer(name, lay_out(golden), persistent=False)
+
     def forward(self, features: Tensor, direction: Tensor) -> Tensor:
         """See `Memory.forward`."""
         memory = self.memory
         limited = memory.limited(features.flatten(1, -2))
         means = memory.windows(limited)
         golden = [self.get_buffer(f"surroundings_{i}") for i in range(len(memory.counts))]
-        windows = novelty(means.to(self.kind), memory.counts, golden).split(memory.counts, dim=1)
+        windows = novelty(means.to(self.kind), memory.counts, golden, self._nearness).split(memory.counts, dim=1)
         weight, *others = (one @ spread.T for one, spread in zip(windows, memory.spreads, strict=True))
         for one in others:
             weight = weight * one
-        place = novelty(limited.to(self.kind), [limited.shape[1]], [self.places])
+        place = novelty(limited.to(self.kind), [limited.shape[1]], [self.places], self._nearness)
         power = direction.flatten(1).abs().pow(memory.direction_power)
         anomaly: Tensor = place * weight.pow(POWER) * power
         return anomaly.view(direction.shape)
 
 
-def novelty(features: Tensor, counts: list[int], golden: list[Tensor]) -> Tensor:
+def novelty(features: Tensor, counts: list[int], golden: list[Tensor], nearness: Nearness | None = None) -> Tensor:
     """Features (N, R, C) -> float32 squared distances to the nearest of their `golden_rows`, (N, R).
 
-    Rows are in groups of ``counts``, each with golden rows of its own.
+    Rows are in groups of ``counts``, each with golden rows of its own.  ``nearness``: `in_blocks`, or another way to the same.
     """
+    largest = nearness or in_blocks
     features = features.float()
     # |x - g|^2 = |x|^2 - (2 x.g - |g|^2): the largest of what is in brackets is the nearest.
     rows = torch.cat([features, torch.ones_like(features[..., :2])], dim=-1)
-    found = [_nearness(some, these) for some, these in zip(rows.split(counts, dim=1), golden, strict=True)]
-    nearness = found[0] if len(found) == 1 else torch.cat(found, dim=1)
+    found = [largest(some, these) for some, these in zip(rows.split(counts, dim=1), golden, strict=True)]
+    near = found[0] if len(found) == 1 else torch.cat(found, dim=1)
     # Rounding can leave it below zero.  Not clamped: there are devices whose maximum of NaN and zero is zero, a pass.
-    return (features.square().sum(dim=-1) - nearness).abs()
+    return (features.square().sum(dim=-1) - near).abs()
 
 
-def _nearness(rows: Tensor, golden: Tensor) -> Tensor:
-    """Rows (N, R, C + 2) and golden rows (M, C + 2) -> the largest product of each row, (N, R)."""
+def in_blocks(rows: Tensor, golden: Tensor) -> Tensor:
+    """Rows (N, R, C) and golden rows (M, C) -> the largest product of each row, (N, R): block by block of golden rows."""
     size = max(LEAST_BLOCK, BLOCK_PRODUCTS // (rows.shape[0] * rows.shape[1]))
     largest, *others = (F.linear(rows, some).amax(dim=-1) for some in golden.chunk(-(-len(golden) // size)))
     for one in others:

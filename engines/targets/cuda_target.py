@@ -1,8 +1,10 @@
 """NVIDIA GPUs with PyTorch alone, for boxes where TensorRT cannot be installed: float16, on CUDA streams.
 
 The half-precision graph is compiled by torch's own AOTInductor into one file, with the template and all other constants in it.
-NOT YET RUN on a GPU.  Where it computes is said in one place, `device`.  Tests and the benchmark's rehearsal have that say the
-CPU: the same build then makes a package for it, which has to pass the same gate.
+For a GPU a memory is searched by a Triton kernel of ours, see `engines.graph.fused_search`.  NOT YET RUN on a GPU.
+
+Where it computes is said in one place, `device`.  Tests and the benchmark's rehearsal have that say the CPU: the same build
+then makes a package for it, searched block by block as in the other targets, which has to pass the same gate.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,6 +27,9 @@ from engines.recipe.bundle import Recipe
 from engines.targets.cuda_compilers import compilers
 from engines.targets.cuda_slot import CudaEngine, DeviceBuffers, Launch
 from engines.targets.hardware import gpu, processor
+
+if TYPE_CHECKING:
+    from engines.graph.inspection import InspectionGraph
 
 PACKAGE = "model.pt2"
 FILES = (PACKAGE,)
@@ -47,19 +52,30 @@ def attempts(precision: str) -> int:
 
 def build(recipe: Recipe, precision: str, folder: Path, golden: Sequence[Pixels], attempt: int) -> None:
     """Export the half-precision graph and have AOTInductor compile it. Raises EngineError with the compiler's own words."""
-    from engines.graph.assembly import load_graph
     from engines.graph.export import export_graph
-    from engines.graph.half_precision import to_half
 
     where = device()
     with compilers(where), _quiet(), torch.no_grad():
-        program = export_graph(to_half(load_graph(recipe)).to(where))
+        program = export_graph(compiled_graph(recipe, where))
         try:
             torch._inductor.aoti_compile_and_package(program, package_path=str(folder / PACKAGE))
         except torch.OutOfMemoryError:  # told in its own words
             raise
         except Exception as error:  # the compilers below it raise many kinds
             raise EngineError(f"AOTInductor compiled no package: {_told(error)}") from error
+
+
+def compiled_graph(recipe: Recipe, where: torch.device) -> InspectionGraph:
+    """The graph that is compiled, on a device; Triton is imported for a GPU only. Raises EngineError."""
+    from engines.graph.assembly import load_graph
+    from engines.graph.half_precision import to_half
+
+    graph = to_half(load_graph(recipe))
+    if where.type == "cuda":
+        from engines.graph.fused_search import fuse_search
+
+        fuse_search(graph)
+    return graph.to(where)
 
 
 def versions() -> dict[str, str]:

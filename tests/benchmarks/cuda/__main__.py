@@ -28,6 +28,7 @@ LIMITS_S = {  # in their order; each is a process of its own, and all together e
     "build": 240,
     "speed": 60,
     "overlap": 40,
+    "search": 40,
     "nan": 40,
     "line": 60,
     "eager": 40,

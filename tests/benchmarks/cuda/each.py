@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import distributions
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -111,6 +112,16 @@ def overlap(run: Run, tell: Tell) -> None:
         raise RuntimeError("copies do not overlap, or memory is taken for a frame")
 
 
+def search(run: Run, tell: Tell) -> None:
+    """The Triton kernel that searches the memory, beside the blocks that it replaces; in a rehearsal both are blocks."""
+    if find_spec("triton") is None:
+        tell("left out", "triton is not installed here")
+        return
+    from tests.benchmarks.cuda.search import compare
+
+    compare(run.recipe(), run.device, run.frames(100), tell)
+
+
 def nan(run: Run, tell: Tell) -> None:
     """What is not a number rejects, on this device, in this compiled graph."""
     recipe = run.recipe()
@@ -179,6 +190,7 @@ EACH: Mapping[str, Callable[[Run, Tell], None]] = {
     "build": build,
     "speed": speed,
     "overlap": overlap,
+    "search": search,
     "nan": nan,
     "line": line,
     "eager": eager_small,

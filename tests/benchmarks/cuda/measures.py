@@ -17,7 +17,7 @@ from engines.pictures.geometry import Geometry, Pixels
 from engines.proof.admission import engine_folder, load_engine
 from engines.recipe.bundle import Recipe
 from engines.recipe.thresholds import load_thresholds
-from engines.targets import Engine, EngineSlot, HostSlot, begin, load_reference
+from engines.targets import Engine, EngineSlot, HostSlot, begin, cuda_target, load_reference
 from tests.benchmarks.cuda.steps import Found
 from tests.virtual_line.product import render
 
@@ -170,8 +170,5 @@ def package_of(recipe: Recipe, target: str, precision: str, name: str) -> Path:
 
 
 def _weights(recipe: Recipe, device: str) -> dict[str, torch.Tensor]:
-    from engines.graph.assembly import load_graph
-    from engines.graph.half_precision import to_half
-
-    graph = to_half(load_graph(recipe)).to(device)
+    graph = cuda_target.compiled_graph(recipe, torch.device(device))
     return {**dict(graph.named_parameters()), **dict(graph.named_buffers())}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,6 +51,7 @@ def test_a_compiled_package_passes_the_gate_and_serves(
     recipe: Recipe, golden_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_the_cpu(monkeypatch)
+    monkeypatch.setitem(sys.modules, "engines.graph.fused_search", None)  # the kernel for GPUs, and with it Triton
     copied = load_recipe(Path(shutil.copytree(recipe.folder, tmp_path / recipe.name)))
     said: list[str] = []
     record = build_engine(copied, "cuda", "float16", golden_folder, None, said.append, lambda _done, _total: None)
@@ -123,6 +125,10 @@ def test_what_a_build_needs_is_named_where_it_is_missing(tmp_path: Path, monkeyp
         cuda_compilers.need("c++")
     monkeypatch.setenv("CXX", "sh")  # any program
     cuda_compilers.need("c++")
+    with monkeypatch.context() as without:
+        without.setattr("importlib.util.find_spec", lambda _name: None)
+        with pytest.raises(EngineError, match=r"the library triton.*; run: pip install triton"):
+            cuda_compilers.need("gpu")
     monkeypatch.setattr("sysconfig.get_config_var", lambda _name: str(tmp_path))
     with pytest.raises(EngineError, match=r"Python's headers.*; run: apt install python3-dev"):
         cuda_compilers.need("gpu")
