@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from calibrate.fit.coreset import k_centre
 from calibrate.fit.memory_rows import remember
 from engines.networks.kinds import new_network
 from engines.networks.memory import LEAST_POWER, MOST_POWER
@@ -100,9 +99,3 @@ def test_networks_without_a_memory_are_left_alone() -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     remember(network, _Samples(3), _Template(_Samples(3)), 0, lambda _: None)  # type: ignore[arg-type]
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-
-
-def test_k_centre_covers_and_takes_equal_rows_once() -> None:
-    rows = torch.tensor([[0.0, 0.0], [0.1, 0.0], [5.0, 0.0], [5.0, 0.1], [0.0, 9.0], [0.0, 0.0]])
-    assert k_centre(rows, 3, first=0) == [0, 4, 2] or k_centre(rows, 3, first=0) == [0, 4, 3]
-    assert sorted(k_centre(rows, 10, first=0)) == list(range(6))
