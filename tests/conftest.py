@@ -61,6 +61,14 @@ def rounds(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
     return lambda short, full: full if request.config.getoption("--all-faults") else short
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_watcher_of_progress() -> None:
+    """Torch's exporter shows progress with tqdm, which starts a thread for the rest of the process to watch it."""
+    import tqdm
+
+    tqdm.tqdm.monitor_interval = 0
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
     """A test that leaves a thread, a child process or a listening socket behind fails."""
@@ -124,7 +132,8 @@ def banked(tmp_path_factory: pytest.TempPathFactory, golden_folder: Path, conver
 
 
 def _fitted(golden: Path, folder: Path, **request: Any) -> Recipe:
-    from calibrate.fit.recipe_fit import FitRequest, make_recipe
+    from calibrate.fit.fit_request import FitRequest
+    from calibrate.fit.recipe_fit import make_recipe
     from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
 
     made = make_recipe(FitRequest(golden, folder, **request), lambda _: None, lambda _: None)

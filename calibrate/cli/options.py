@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
+import msgspec
 import typer
 
 from engines.common.errors import ConfigError
+from engines.recipe.model_config import BankRatio
 
 Grid = Annotated[
     str,
@@ -38,3 +40,14 @@ def grid_numbers(text: str) -> tuple[int | None, int | None]:
     if not (rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
         raise ConfigError(f"--grid {text}: give auto, or ROWSxCOLUMNS such as 2x3")
     return int(rows), int(columns)
+
+
+def bank_ratio(text: str, option: str) -> BankRatio:
+    """An option's text as a share of a bank. Raises ConfigError."""
+    try:
+        ratio: BankRatio = msgspec.convert(text, BankRatio, strict=False)
+    except msgspec.ValidationError:
+        raise ConfigError(
+            f"{option} {text}: give 10, 25, 50 or 100 (per cent of the golden samples that were fitted)"
+        ) from None
+    return ratio

@@ -24,7 +24,8 @@ from calibrate.evaluation.datasets import Category, find_categories, read_masks
 from calibrate.evaluation.kept_results import EvaluateRequest, Finished, Fitted, identities, read_kept, relative, write_kept
 from calibrate.evaluation.measures import PixelMeasures
 from calibrate.evaluation.worst_sheet import worst_sheet
-from calibrate.fit.recipe_fit import FitRequest, make_recipe
+from calibrate.fit.fit_request import FitRequest, config_of, has_memory
+from calibrate.fit.recipe_fit import RecipeFit
 from calibrate.fit.training import Progress
 from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
 from calibrate.thresholds.scorer import Scorer
@@ -143,7 +144,10 @@ class _Evaluation:
 
         begun = time.monotonic()
         try:
-            recipe = make_recipe(asked, self._say, tell)
+            fit = RecipeFit(asked, self._say)
+            # Without steps what serves first; with them the whole network.
+            alone = request.steps is None and has_memory(config_of(asked))
+            recipe = fit.remember() if alone else fit.restore(tell)
         finally:
             seconds = spent + time.monotonic() - begun
             write_kept(record, Fitted(identity, seconds))

@@ -17,7 +17,7 @@ from engines.common.files import write_file
 from engines.pictures.images import read_content
 from engines.recipe.model_config import PROFILES
 
-FORMAT = 7  # of what is kept: another one computes anew
+FORMAT = 8  # of what is kept: another one computes anew
 T = TypeVar("T", bound=msgspec.Struct)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 
@@ -26,12 +27,19 @@ class FeatureSource:
         self._tiles = torch.from_numpy(
             np.stack([geometry.cut_new(image) for image in images])
         )  # (frames, tiles, side, side, 3)
+        self._frames = torch.arange(len(images))  # where each frame is in what is kept
         self._levels: list[Tensor] | None = self._kept(lambda pairs: self._compute(self._tiles[*pairs.unbind(1)]))
         self._features: list[Tensor] | None = None
 
     def __len__(self) -> int:
         """Frames."""
-        return self._tiles.shape[0]
+        return len(self._frames)
+
+    def part(self, frames: list[int]) -> FeatureSource:
+        """These frames only, by their indices, of the same content."""
+        part = copy.copy(self)
+        part._frames = self._frames[frames]
+        return part
 
     @property
     def tiles(self) -> int:
@@ -40,6 +48,7 @@ class FeatureSource:
 
     def levels(self, frames: Tensor, tiles: Tensor) -> list[Tensor]:
         """Backbone levels, each (N, C, h, w) float32 on the device, of N (frame, tile) index pairs."""
+        frames = self._frames[frames]
         if self._levels is None:
             return self._compute(self._tiles[frames, tiles])
         return [level[frames * self.tiles + tiles].to(self._device).float() for level in self._levels]
@@ -53,7 +62,7 @@ class FeatureSource:
     def features(self, network: Network, frames: Tensor, tiles: Tensor) -> list[Tensor]:
         """The network's features, each (N, ...) float32 on the device, of N (frame, tile) index pairs."""
         if self._features is not None:
-            return [one[frames * self.tiles + tiles].to(self._device).float() for one in self._features]
+            return [one[self._frames[frames] * self.tiles + tiles].to(self._device).float() for one in self._features]
         with torch.no_grad():
             return network.features(self.levels(frames, tiles))
 

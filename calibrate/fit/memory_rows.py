@@ -31,7 +31,8 @@ def remember(network: Network, fitted: FeatureSource, pool: Pool, seed: int, say
     say(f"choosing {len(memory.places)} golden features to remember")
     with torch.no_grad():
         fill(memory, network, fitted, seed)
-        memory.weigh(*_errors(network.eval(), memory, fitted, pool))
+        if network.eval().config.restoration:
+            memory.weigh(*_errors(network, memory, fitted, pool))
 
 
 def fill(memory: Memory, network: TFANet, fitted: FeatureSource, seed: int) -> None:

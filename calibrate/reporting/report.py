@@ -60,7 +60,7 @@ class Report(NamedTuple):
     examples: tuple[Example, ...]
     limit: float
     template: bytes
-    curve: Chart
+    curve: Chart | None  # of a memory alone there is none
     fit: tuple[Pair, ...]
     engines: tuple[Row, ...]
     versions: tuple[Pair, ...]

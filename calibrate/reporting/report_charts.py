@@ -48,8 +48,10 @@ def deviation_chart(thresholds: Thresholds) -> Chart:
         return _chart(figure)
 
 
-def curve_chart(manifest: Manifest) -> Chart:
-    """The fit's loss from its first step to its last, and the loss on held-out samples at the end."""
+def curve_chart(manifest: Manifest) -> Chart | None:
+    """The fit's loss from its first step to its last, and the loss on held-out samples; None of a memory alone."""
+    if manifest.held_out_loss is None:
+        return None
     curve = np.array(manifest.curve)
     steps = (np.arange(len(curve)) + 0.5) * manifest.steps / len(curve)
     with drawn("Loss of the fit") as (figure, axes):

@@ -11,6 +11,7 @@ from engines.proof.admission import BuildRecord, built_engines, runs_here
 from engines.recipe.bundle import Recipe
 from engines.recipe.model_config import TEMPLATE
 from engines.recipe.thresholds import Guarantee, Thresholds
+from engines.recipe.trials import load_trials
 
 
 def head(recipe: Recipe, thresholds: Thresholds) -> tuple[Pair, ...]:
@@ -116,10 +117,10 @@ def fit_of(recipe: Recipe) -> tuple[Pair, ...]:
         if pinned
         else f"The first of a bank of {len(names)}: {names[0]}. Every part is compared with the most similar of them."
     )
-    fit = (
-        f"{manifest.steps} steps, seed {manifest.seed}; input at {manifest.model.contrast:g} times the backbone's own contrast"
-    )
-    return (("Template", text), ("Fit", fit), ("Profile", manifest.profile))
+    how = f"{manifest.steps} steps" if manifest.steps else "a memory alone, without restoration"
+    fit = f"{how}, seed {manifest.seed}; input at {manifest.model.contrast:g} times the backbone's own contrast"
+    tried = [("Tried on golden samples", trial.told) for trial in load_trials(recipe)]
+    return (("Template", text), ("Fit", fit), *tried, ("Profile", manifest.profile))
 
 
 def engines_of(records: Sequence[BuildRecord]) -> tuple[Row, ...]:

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from engines.graph.inspection import InspectionGraph
@@ -16,9 +17,14 @@ def export_graph(graph: InspectionGraph) -> ExportedProgram:
     geometry = graph.geometry
     device = graph.weights.device
     tiles = torch.zeros((geometry.tiles, geometry.input_side, geometry.input_side, 3), dtype=torch.uint8, device=device)
+    return export_module(graph, tiles)
+
+
+def export_module(module: nn.Module, example: Tensor) -> ExportedProgram:
+    """`torch.export` of a module with one input; its shape is the example's."""
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own notices; a graph that cannot be exported raises
-        return torch.export.export(graph, (tiles,), strict=False)
+        warnings.simplefilter("ignore")  # the exporter's own notices; what cannot be exported raises
+        return torch.export.export(module, (example,), strict=False)
 
 
 def save_program(program: ExportedProgram, file: Path) -> None:

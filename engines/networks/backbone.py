@@ -86,12 +86,17 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(self._info.mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.ones(1, 3, 1, 1), persistent=False)
         self.set_contrast(contrast)
+        self._compute: Callable[[Tensor], list[Tensor]] | None = None
         self.requires_grad_(False)
         self.train(False)
 
     def set_contrast(self, contrast: float) -> None:
         """From now on feed it with another contrast, about the mean that it was trained with."""
         self.std.copy_(torch.tensor(self._info.std).view(1, 3, 1, 1) * (255 / contrast))
+
+    def compute_with(self, compute: Callable[[Tensor], list[Tensor]]) -> None:
+        """From now on have the levels of normalised pictures (N, 3, H, W) computed so; the weights stay what they are."""
+        self._compute = compute
 
     def train(self, mode: bool = True) -> Backbone:
         """Stay in evaluation mode whatever the parent asks: the batch statistics are frozen."""
@@ -104,7 +109,7 @@ class Backbone(nn.Module):
         """
         x = images.float().permute(0, 3, 1, 2)  # (N, 3, H, W); cast first: TensorRT does nothing else with bytes
         x = (x - self.mean) / self.std if normalise else x / 255
-        levels: list[Tensor] = self.levels(x.to(next(self.levels.parameters()).dtype))
+        levels: list[Tensor] = (self._compute or self.levels)(x.to(next(self.levels.parameters()).dtype))
         return levels
 
 

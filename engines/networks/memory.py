@@ -119,8 +119,8 @@ class Remembered(nn.Module):
         for name, golden in list(self.named_buffers(recurse=False)):
             self.register_buffer(name, lay_out(golden), persistent=False)
 
-    def forward(self, features: Tensor, direction: Tensor) -> Tensor:
-        """See `Memory.forward`."""
+    def forward(self, features: Tensor, direction: Tensor | None = None) -> Tensor:
+        """See `Memory.forward`; without a ``direction`` novelty alone: of features (N, R, C), (N, R)."""
         memory = self.memory
         limited = memory.limited(features.flatten(1, -2))
         means = memory.windows(limited)
@@ -130,8 +130,10 @@ class Remembered(nn.Module):
         for one in others:
             weight = weight * one
         place = novelty(limited.to(self.kind), [limited.shape[1]], [self.places], self._nearness)
-        power = direction.flatten(1).abs().pow(memory.direction_power)
-        anomaly: Tensor = place * weight.pow(POWER) * power
+        anomaly: Tensor = place * weight.pow(POWER)
+        if direction is None:
+            return anomaly
+        anomaly = anomaly * direction.flatten(1).abs().pow(memory.direction_power)
         return anomaly.view(direction.shape)
 
 

@@ -34,9 +34,17 @@ class TFANet(Network):
     def __init__(self, config: TFANetConfig) -> None:
         super().__init__()
         self.config = config
-        vector = config.patch**2 * config.channels  # one token's numbers (29,696)
         self.register_buffer("channel_mean", torch.zeros(1, config.channels, 1, 1))
         self.register_buffer("channel_std", torch.ones(1, config.channels, 1, 1))
+        self.register_buffer(
+            "smoothing", smoothing_matrix(config.feature_side, config.input_side, config.smoothing), persistent=False
+        )
+        self.memory = Memory(config.memory, config.level_channels, config.grid, config.patch) if config.memory else None
+        if config.restoration:
+            self._make_restoration(config)
+
+    def _make_restoration(self, config: TFANetConfig) -> None:
+        vector = config.patch**2 * config.channels  # one token's numbers (29,696)
         self.tokenise = nn.Conv2d(config.channels, config.dim, config.patch, config.patch)
         self.class_token = nn.Parameter(torch.zeros(1, 1, config.dim))
         self.register_buffer("position", sincos_position(config.dim, config.grid))
@@ -47,10 +55,6 @@ class TFANet(Network):
         self.refinement = nn.ModuleList(Block(config.refine_dim, config.refine_heads) for _ in range(config.refine_depth))
         self.refinement_norm = nn.LayerNorm(config.refine_dim, eps=1e-5)
         self.predict = nn.Linear(config.refine_dim, vector)
-        self.register_buffer(
-            "smoothing", smoothing_matrix(config.feature_side, config.input_side, config.smoothing), persistent=False
-        )
-        self.memory = Memory(config.memory, config.level_channels, config.grid, config.patch) if config.memory else None
         self.apply(init_weights)
         nn.init.xavier_uniform_(self.tokenise.weight.view(config.dim, -1))
         if self.tokenise.bias is not None:
@@ -166,8 +170,9 @@ class TFANet(Network):
 
     def bind(self, backbone: Backbone, geometry: Geometry, templates: Templates) -> nn.Module:
         """See `Network.bind`: every tile position has its own part of the one template."""
-        tiles = torch.from_numpy(geometry.cut_new(templates.picture(0))).to(self.class_token.device)
-        return ConstantTemplate(self, backbone(tiles, normalise=self.config.template_normalised))
+        tiles = torch.from_numpy(geometry.cut_new(templates.picture(0))).to(self.channel_mean.device)
+        kind = ConstantTemplate if self.config.restoration else MemoryAlone
+        return kind(self, backbone(tiles, normalise=self.config.template_normalised))
 
     def positions(self, vectors: Tensor) -> Tensor:
         """Patchified features (N, P, patch * patch * C) -> float32 features of the tokens' places (N, P * places, C)."""
@@ -177,6 +182,10 @@ class TFANet(Network):
         """One number for each of the tokens' places (N, P * places) -> by where it lies (N, side, side)."""
         n, g, p = values.shape[0], self.config.grid, self.config.patch
         return values.view(n, g, g, p, p).transpose(2, 3).reshape(n, g * p, g * p)
+
+    def novelty_map(self, vectors: Tensor, memory: Remembered) -> Tensor:
+        """Patchified features (N, P, patch * patch * C) -> the memory's map of them, (N, input side, input side)."""
+        return smooth(self.in_place(memory(self.positions(vectors))), self.smoothing)
 
     def anomaly_map(self, vectors: Tensor, restored: Tensor, memory: nn.Module | None) -> Tensor:
         """Patchified features and their restoration (N, P, patch * patch * C) -> the map, (N, input side, input side).
@@ -191,6 +200,9 @@ class TFANet(Network):
 
     def forward(self, fused: Tensor, fused_template: Tensor) -> Tensor:
         """The plain form: both pictures' fused features in, the anomaly map out (N, input side, input side)."""
+        if not self.config.restoration:
+            assert self.memory is not None, "see TFANetConfig"
+            return self.novelty_map(self.patchify(fused), Remembered(self.memory))
         template = self.tokens(fused_template).expand(fused.shape[0], -1, -1)
         return self.anomaly_map(self.patchify(fused), self.refine(self.aggregate(self.tokens(fused), template)), self.memory)
 
@@ -241,6 +253,25 @@ class ConstantTemplate(nn.Module):
         """See `Network.bind`."""
         vectors = self.network.patchify(self.network.fuse(levels))
         return self.network.anomaly_map(vectors, self.reconstruct(vectors), self.memory), self.search(levels[-1])[1]
+
+
+class MemoryAlone(nn.Module):
+    """TFA-Net without its restoration: what a picture has that no golden sample had, and nothing of the template's.
+
+    The template tells only how similar a frame is to it.
+    """
+
+    def __init__(self, network: TFANet, template_levels: list[Tensor]) -> None:
+        """``template_levels``: see `ConstantTemplate`."""
+        super().__init__()
+        assert network.memory is not None, "see TFANetConfig"
+        self.network, self.memory = network, Remembered(network.memory)
+        self.search = Search.among(template_levels[-1][None])
+
+    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """See `Network.bind`."""
+        vectors = self.network.patchify(self.network.fuse(levels))
+        return self.network.novelty_map(vectors, self.memory), self.search(levels[-1])[1]
 
 
 def _norm(vectors: Tensor) -> Tensor:

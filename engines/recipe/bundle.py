@@ -52,8 +52,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     golden: tuple[GoldenSample, ...]
     templates: tuple[str, ...]  # names of the golden samples
     seed: int
-    steps: int
-    held_out_loss: float
+    steps: int  # 0: of a memory alone
+    held_out_loss: float | None
     curve: tuple[float, ...]  # of the fit's losses, from its first step to its last
     created: str  # UTC, ISO 8601
     versions: dict[str, str]

@@ -44,6 +44,7 @@ class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     smoothing: Sigma = 4.0
     masking: Annotated[float, msgspec.Meta(ge=0, le=0.9, description="share of tokens removed while fitting; 0: off")] = 0.5
     memory: Annotated[int, msgspec.Meta(ge=0, le=20_000, description="golden features kept; 0: the paper's map")] = 4_000
+    restoration: bool = True  # False: the memory alone, where what the template restores tells defects no better
     template_normalised: bool = True  # False only reproduces the authors' code in parity checks
 
     def __post_init__(self) -> None:
@@ -52,6 +53,8 @@ class TFANetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
             raise ValueError(f"patch {self.patch} does not divide the features' side {self.feature_side}")
         if self.memory and self.patch % 2:
             raise ValueError(f"patch {self.patch} is odd; with a memory it must be even")
+        if not (self.memory or self.restoration):
+            raise ValueError("memory and restoration cannot both be off")
         if self.dim % (4 * self.heads) or self.refine_dim % (4 * self.refine_heads):
             raise ValueError("dim and refine_dim must be multiples of 4 times their heads")
 

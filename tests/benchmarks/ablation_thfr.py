@@ -27,7 +27,8 @@ import numpy as np
 from calibrate.evaluation.datasets import find_categories, read_masks
 from calibrate.evaluation.measures import PixelMeasures, auroc
 from calibrate.fit.bank_change import remake_bank
-from calibrate.fit.recipe_fit import FitRequest, make_recipe
+from calibrate.fit.fit_request import FitRequest
+from calibrate.fit.recipe_fit import make_recipe
 from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
 from engines.pictures.images import read_image
 from engines.pictures.scores import SCORES

@@ -30,7 +30,8 @@ from rich.table import Table
 from appliance.config.line import load_line
 from appliance.messages.schema import Verdict
 from appliance.messages.subscriber import Subscriber
-from calibrate.fit.recipe_fit import FitRequest, make_recipe
+from calibrate.fit.fit_request import FitRequest
+from calibrate.fit.recipe_fit import make_recipe
 from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
 from engines.proof.admission import load_engine
 from engines.proof.build import build_engine

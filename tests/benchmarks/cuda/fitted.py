@@ -22,7 +22,8 @@ FRAME = 512
 
 def fit(golden: Path, folder: Path) -> Recipe:
     """14 golden samples of the rendered product, and a recipe of profile `small` with thresholds."""
-    from calibrate.fit.recipe_fit import FitRequest, make_recipe
+    from calibrate.fit.fit_request import FitRequest
+    from calibrate.fit.recipe_fit import make_recipe
     from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
 
     save_parts(golden, range(1, 15), [None])

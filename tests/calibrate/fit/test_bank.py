@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from calibrate.fit.bank import Bank, coreset
+from calibrate.fit.fit_request import FitRequest
 from calibrate.fit.golden_set import Golden
-from calibrate.fit.recipe_fit import FitRequest, make_recipe
+from calibrate.fit.recipe_fit import make_recipe
 from engines.common.errors import ConfigError, RecipeError
 from engines.graph.assembly import load_network
 from engines.pictures.images import read_image

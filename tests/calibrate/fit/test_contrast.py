@@ -34,9 +34,9 @@ def _chosen(
     config = msgspec.structs.replace(CONFIG, contrast=own)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(contrast, "LOWER", lower)
-        patched.setattr(contrast, "ROUNDS", 1)
+        patched.setattr(contrast, "ROUNDS", 2)
         patched.setattr(contrast, "ROWS", 100)
-        return choose_contrast(backbone, config, images, GEOMETRY, seed, said.append), said
+        return choose_contrast(backbone, config, images, GEOMETRY, seed, said.append)[0], said
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import save_file
 
 from calibrate.fit import training
-from calibrate.fit.recipe_fit import FitRequest, auto_grid, make_recipe
+from calibrate.fit.fit_request import FitRequest, auto_grid
+from calibrate.fit.recipe_fit import make_recipe
 from calibrate.fit.training import Progress
 from calibrate.thresholds.calibration import ThresholdsRequest, calibrate_thresholds
 from engines.common.errors import ConfigError, ImageError

@@ -134,7 +134,6 @@ def test_inductor_sees_the_kernel_in_an_exported_search(monkeypatch: pytest.Monk
 
     made_up = SimpleNamespace(get_current_target=lambda: GPUTarget("cuda", 90, 32))
     monkeypatch.setattr(runtime.driver, "_active", made_up)
-    monkeypatch.setattr("torch.hub.tqdm.monitor_interval", 0, raising=False)  # else a thread stays that watches progress bars
     remembered = _remembered(torch.float16)
     features, direction = torch.rand(1, 4, 16, 6), torch.rand(1, 4, 16)
     program = torch.export.export(_Answer(remembered), (features, direction), strict=False)

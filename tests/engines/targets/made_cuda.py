@@ -132,5 +132,4 @@ def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> MadeCuda:
     made = MadeCuda(refuses_capture="a package's own work is not seen here")
     made.put_in_place(monkeypatch)
     monkeypatch.setattr("engines.targets.cuda_target.device", lambda: torch.device("cpu"))
-    monkeypatch.setattr("torch.hub.tqdm.monitor_interval", 0, raising=False)  # else a thread stays that watches progress bars
     return made
