@@ -30,7 +30,6 @@ from tests.virtual_line.product import DEFECTS, SIDE, save_parts
 GOLDEN, PARTS = 60, 30
 GOLDEN_SEED, PARTS_SEED = 1, 10_001
 RATE = 4.0  # parts a second
-STEPS = 320
 TRUTH: list[str | None] = [None, "scratch", None, "stain", "missing piece", None, "misplaced piece", None, "crack", None]
 RUN_LIMIT_S = 120
 MOST_FALSE_REJECTS = 1
@@ -87,9 +86,8 @@ def main() -> int:
     folder = parser.parse_args().folder.resolve()
     started = time.monotonic()
     build(folder)
-    command("calibrate", "fit", "--golden", folder / "golden", "--recipe", folder / "recipes" / "assembly", "--steps", STEPS)
-    command("engines", "build", "--line", 3, "--config-dir", folder / "lines")
-    command("calibrate", "thresholds", "--line", 3, "--config-dir", folder / "lines")
+    recipe = folder / "recipes" / "assembly"
+    command("calibrate", "fit", "--golden", folder / "golden", "--recipe", recipe, "--then-stop")
     console.rule(f"inspecting {PARTS} parts at {RATE:g} parts a second")
     verdicts, received = inspect_parts(folder)
     correct = report(verdicts, received)

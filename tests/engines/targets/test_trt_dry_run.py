@@ -15,7 +15,7 @@ from tests.engines.targets.trt.wheel import WHEEL
 
 # (network, profile, tiles along a side)
 GRAPHS = [(network, profile, 1) for network in PROFILES for profile in PROFILES[network]]
-GRAPHS += [("tfa-net", "small", 3), ("thfr", "small", 2)]
+GRAPHS += [("tfa-net", "small", 3), ("thfr", "small", 2), ("tfa-net", "alone", 1)]
 SMALL = ("tfa-net", "small", 1)
 # Constants and all, counted in the same way on the graph before it was written for TensorRT; 663 of them worked for each frame.
 LAYERS_BEFORE = 1_209

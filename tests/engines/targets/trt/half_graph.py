@@ -16,11 +16,14 @@ from engines.recipe.model_config import PROFILES
 from tests.engines.made_templates import made_templates
 
 TEMPLATES = 3  # of a bank
+ALONE = "alone"  # `small` as a first recipe has it: a memory without restoration
 
 
 def half_graph(network: str, profile: str, grid: int = 1, side: int | None = None) -> ExportedProgram:
     """The exported half-precision graph of a profile, weights as they are made, for ``grid`` x ``grid`` tiles of ``side``."""
-    config = PROFILES[network][profile]
+    config = PROFILES[network]["small" if profile == ALONE else profile]
+    if profile == ALONE:
+        config = msgspec.structs.replace(config, restoration=False)  # type: ignore[call-arg]  # of TFA-Net only
     config = msgspec.structs.replace(config, input_side=side or config.input_side)
     tile, frame = config.input_side, config.input_side * grid
     geometry = Geometry((frame, frame), (0, 0, frame, frame), rows=grid, columns=grid, input_side=tile)
