@@ -14,10 +14,9 @@ import numpy as np
 import torch
 
 from calibrate.fit.faint_defects import EVERY, Marks, drawn, error
-from calibrate.fit.features import FeatureSource, measure
+from calibrate.fit.features import BATCH, FeatureSource, measure
 from calibrate.fit.gain import weigh
 from calibrate.fit.memory_rows import fill
-from engines.networks.anomaly_map import smooth
 from engines.networks.backbone import Backbone
 from engines.networks.memory import Remembered
 from engines.networks.tfa_net import TFANet
@@ -26,7 +25,7 @@ from engines.recipe.model_config import TFANetConfig
 from engines.recipe.trials import Trial
 
 LOWER = (1.0, 0.67)  # what is tried beside the configuration's own
-MARGIN = 0.05  # of the errors, by which a lower one must be better in the mean, and in no round worse: less is chance
+MARGIN = 0.05  # of the errors, by which a lower one must be better in the mean; and it may be worse in no round: less is chance
 ROUNDS = 3  # each with other samples
 DRAWN, KNOWN = 16, 64  # samples, at most, that a round draws onto and remembers
 FEWEST = 20  # fitted samples: with fewer all would be chance
@@ -51,24 +50,29 @@ def choose_contrast(
         return config.contrast, ()
     say("choosing the input contrast")
     contrasts = (config.contrast, *LOWER)
-    errors = np.zeros((ROUNDS, len(contrasts)))
+    errors: list[list[float]] = [[] for _ in contrasts]
+    tried = list(range(len(contrasts)))
     for turn in range(ROUNDS):
         rng = np.random.default_rng((seed, turn))
         chosen = rng.permutation(len(images))[: DRAWN + KNOWN]
         tiles = [geometry.cut_new(images[i])[rng.integers(geometry.tiles)] for i in chosen]
         count = min(DRAWN, len(tiles) // 4)
         spoilt, marks = drawn(tiles[:count], rng)
-        for at, contrast in enumerate(contrasts):
-            backbone.set_contrast(contrast)
-            errors[turn, at] = _error(backbone, config, tiles[count:], spoilt, marks, seed + turn)
-    means = errors.mean(axis=0)
-    better = (means < (1 - MARGIN) * means[0]) & (errors <= errors[:, :1]).all(axis=0)
-    best = contrasts[int(np.argmin(np.where(better, means, np.inf)))] if better.any() else config.contrast
-    shown = ", ".join(f"{contrast:g}: {one:.4f}" for contrast, one in zip(contrasts, means, strict=True))
-    say(f"input contrast: {best:g} times the backbone's own (errors on faint synthetic defects at {shown})")
-    trials = [weigh(f"contrast {contrast:g}", errors[:, 0], errors[:, at]) for at, contrast in enumerate(contrasts) if at]
-    kept = [contrast == best for contrast in LOWER]
-    return best, tuple(msgspec.structs.replace(one, kept=is_kept) for one, is_kept in zip(trials, kept, strict=True))
+        for at in tried:
+            backbone.set_contrast(contrasts[at])
+            errors[at].append(_error(backbone, config, tiles[count:], spoilt, marks, seed + turn))
+        tried = [at for at in tried if errors[at][turn] <= errors[0][turn]]  # its own always is
+        if tried == [0]:
+            break
+    means = [float(np.mean(of_rounds)) for of_rounds in errors]
+    best = min(tried, key=lambda at: means[at] if at == 0 or means[at] < (1 - MARGIN) * means[0] else np.inf)
+    shown = ", ".join(f"{contrast:g}: {mean:.4f}" for contrast, mean in zip(contrasts, means, strict=True))
+    say(f"input contrast: {contrasts[best]:g} times the backbone's own (errors on faint synthetic defects at {shown})")
+    trials = [
+        weigh(f"contrast {contrasts[at]:g}", np.array(errors[0][: len(errors[at])]), np.array(errors[at]), kept=at == best)
+        for at in range(1, len(contrasts))
+    ]
+    return contrasts[best], tuple(trials)
 
 
 def _error(
@@ -87,7 +91,7 @@ def _error(
         network.measure_channels(measure(source, network)[0])
         fill(memory, network, source, seed)
         remembered = Remembered(memory)
-        for frame in range(len(others)):
-            features = network.positions(others.frame(network, frame)[0])
-            maps.append(smooth(network.in_place(remembered(features)), network.smoothing)[0, ::EVERY, ::EVERY].cpu().numpy())
-    return error(np.stack(maps), marks)
+        for frames in torch.arange(len(others)).split(BATCH):
+            (vectors,) = others.features(network, frames, torch.zeros_like(frames))
+            maps.append(network.novelty_map(vectors, remembered)[:, ::EVERY, ::EVERY].cpu())
+    return error(torch.cat(maps).numpy(), marks)

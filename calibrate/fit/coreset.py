@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+Floats = npt.NDArray[np.float32]
 
 CANDIDATES = 2_048  # farthest rows that are chosen from before all are looked at again
 PART = 8_192  # rows whose distances are computed at once: they stay in the processor's cache
 
 
 def k_centre(vectors: Tensor, count: int, first: int) -> list[int]:
-    """Indices of ``count`` rows of (N, D) float32 at most: the given one, then ever the one farthest from all taken.
+    """Indices of ``count`` rows of (N, D) float32 on the CPU at most: the given one, then ever the one farthest from all taken.
 
     Distances only shrink as rows are taken.  So as long as one of the candidates is farther than every other row was, the
     farthest of all is among them, and the others need not be looked at: all rows are read some twenty times in place of
@@ -25,7 +29,7 @@ def k_centre(vectors: Tensor, count: int, first: int) -> list[int]:
         _come_nearer(nearest, vectors, squares, taken)
         farthest = nearest.topk(min(CANDIDATES, len(vectors) - 1) + 1)
         among = farthest.indices[:-1]
-        chosen = _farthest_first(vectors[among], squares[among], farthest.values, wanted - len(kept))
+        chosen = _farthest_first(vectors[among].numpy(), squares[among].numpy(), farthest.values.numpy(), wanted - len(kept))
         taken = among[chosen].tolist()
         kept += taken
     return kept
@@ -40,16 +44,18 @@ def _come_nearer(nearest: Tensor, vectors: Tensor, squares: Tensor, taken: list[
     nearest[taken] = -math.inf  # of equal rows each is taken once only
 
 
-def _farthest_first(vectors: Tensor, squares: Tensor, distances: Tensor, count: int) -> list[int]:
-    """Greedily from candidates (K, D), whose distances stand first in (K + 1,); the last one is the farthest of all others."""
-    nearest, others = distances[:-1].clone(), float(distances[-1])
+def _farthest_first(vectors: Floats, squares: Floats, distances: Floats, count: int) -> list[int]:
+    """Greedily from candidates (K, D), whose distances stand first in (K + 1,); the last one is the farthest of all others.
+
+    In numpy: the steps are so small that torch would take longer to hand them out to its threads.
+    """
+    nearest, others = distances[:-1].copy(), float(distances[-1])
     chosen: list[int] = []
     while len(chosen) < min(count, len(vectors)):
         last = int(nearest.argmax())
         if chosen and float(nearest[last]) <= others:
             break
         chosen.append(last)
-        distance = torch.addmv(squares, vectors, vectors[last], alpha=-2).add_(squares[last])
-        torch.minimum(nearest, distance, out=nearest)
+        np.minimum(nearest, squares - 2 * (vectors @ vectors[last]) + squares[last], out=nearest)
         nearest[last] = -math.inf
     return chosen

@@ -20,14 +20,21 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kept: bool
     error_without: float
     error_with: float
-    low: Annotated[float, msgspec.Meta(description="of the 90 % interval of the errors' difference, without less with")]
-    high: float
+    low: Annotated[
+        float | None,
+        msgspec.Meta(description="of the 90 % interval of the errors' difference, without less with; null: there was one draw"),
+    ]
+    high: float | None
     samples: Annotated[int, msgspec.Meta(description="golden samples, or draws of them, that the interval rests on")]
 
     @property
     def told(self) -> str:
         """In words and figures."""
         outcome = "kept" if self.kept else "left out: no gain beyond chance"
+        if self.low is None or self.high is None:
+            return (
+                f"{self.part}: {outcome} (errors in one draw {self.error_without:.4f} without, {self.error_with:.4f} with it)"
+            )
         return (
             f"{self.part}: {outcome} (errors on faint synthetic defects {self.error_without:.4f} without, "
             f"{self.error_with:.4f} with it; difference {self.low:+.4f} to {self.high:+.4f})"

@@ -105,6 +105,8 @@ def test_restoration_is_tried_on_samples_it_has_not_seen(
     assert trial.part == "restoration"
     assert trial.samples == seen[0][1]
     assert 0 < trial.error_without < 0.5
+    assert trial.low is not None
+    assert trial.high is not None
     assert trial.low < trial.high
     assert trial.kept == (trial.low > 0)
 
