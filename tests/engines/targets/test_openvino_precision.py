@@ -19,6 +19,7 @@ from engines.pictures.geometry import Pixels
 from engines.proof.admission import engine_folder
 from engines.recipe.bundle import Recipe
 from engines.targets import openvino_int8, openvino_target
+from engines.targets.openvino_exact import exact_operations, keep_exact
 
 NATIVE = pytest.mark.skipif(not openvino_target.computes_in_bfloat16(), reason="this processor does not compute in bfloat16")
 ROOT = Path(__file__).parents[3]
@@ -96,3 +97,17 @@ def test_of_several_orders_of_the_samples_the_nearest_to_float32_is_kept(
     assert first[0] == [0, 1, 2, 3, 4]
     assert len({tuple(one) for one in first}) == openvino_int8.ORDERS
     assert all(sorted(one) == first[0] for one in first)
+
+
+@NATIVE
+def test_pixels_are_not_rounded_to_bfloat16(recipe: Recipe, converted_once: None, tmp_path: Path) -> None:
+    """Eight bits are half a grey level: on a product that varies little that was a sixth of the score."""
+    model = openvino_target.converted(recipe)
+    marked = keep_exact(model, exact_operations(model, openvino_target.EXACT_CONVOLUTIONS[0]), tmp_path)
+    compiled = openvino_target._core().compile_model(marked, "CPU", openvino_target._config("bfloat16", Share()))
+    side = recipe.manifest.geometry.input_side
+    made = [node for node in compiled.get_runtime_model().get_ordered_ops() if node.get_output_size()]
+    of_pixels = [node for node in made if sorted(node.get_output_shape(0)) == [1, 3, side, side]]
+    precisions = {node.get_rt_info()["outputPrecisions"].astype(str) for node in of_pixels}
+    assert "f32" in precisions
+    assert precisions <= {"u8", "f32"}
