@@ -206,9 +206,9 @@ def test_contrast_is_measured_where_nobody_said_it(
 ) -> None:
     asked = []
 
-    def chosen(backbone: Backbone, config: ModelConfig, images: list[Pixels], *_: object) -> float:
+    def chosen(backbone: Backbone, config: ModelConfig, images: list[Pixels], *_: object) -> tuple[float, tuple[()]]:
         asked.append((config.contrast, len(images)))
-        return 0.8
+        return 0.8, ()
 
     monkeypatch.setattr("calibrate.fit.recipe_fit.choose_contrast", chosen)
     made = make_recipe(FitRequest(ten, tmp_path / "module", steps=2), lambda _: None, lambda _: None)
