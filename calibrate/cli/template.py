@@ -144,8 +144,8 @@ def fit_command(recipe: Recipe, golden: Path) -> str:
     """The command that fits a recipe's network anew with its present template, all else being as it was."""
     manifest, geometry = recipe.manifest, recipe.manifest.geometry
     words = ["calibrate fit", f"--golden {golden}", f"--recipe {recipe.folder}", f"--template {manifest.templates[0]}"]
-    words += [f"--profile {manifest.profile}", f"--seed {manifest.seed}"]
-    words.append(f"--steps {manifest.steps}" if manifest.steps else "--then-stop")
+    steps = f"--steps {manifest.steps}" if manifest.steps else "--then-stop"
+    words += [f"--profile {manifest.profile}", steps, f"--seed {manifest.seed}"]
     words.append(f"--contrast {manifest.model.contrast}")
     if geometry.region != (0, 0, *geometry.frame):
         words.append(f"--region {','.join(map(str, geometry.region))}")

@@ -108,7 +108,7 @@ class Backbone(nn.Module):
         ``normalise=False`` feeds pixels in 0..1 as they are: only the authors' code does that, to its template.
         """
         x = images.float().permute(0, 3, 1, 2)  # (N, 3, H, W); cast first: TensorRT does nothing else with bytes
-        # By a product: of a quotient OpenVINO makes another operation, forgets that it is to stay in float32, and rounds pixels.
+        # By a product: of a quotient OpenVINO makes another operation, which it forgets to keep in float32, and rounds pixels.
         x = (x - self.mean) * self.std.reciprocal() if normalise else x / 255
         levels: list[Tensor] = (self._compute or self.levels)(x.to(next(self.levels.parameters()).dtype))
         return levels
